@@ -1,0 +1,78 @@
+"""What every stage knows of the user's examples: splits of labelled images that are read when needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Probabilities = NDArray[np.float32]
+
+
+class ImageSplit(Protocol):
+    """Labelled RGB images, held in memory or read from disk one by one."""
+
+    @property
+    def labels(self) -> Labels:
+        """Class indices, shape (examples,)."""
+
+    @property
+    def stacked(self) -> Images | None:
+        """All images as one array (examples, height, width, 3), where they are in memory at one size; else None."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest that changes when the examples do."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Images:
+        """One decoded image (height, width, 3) at the size it is stored in."""
+
+    def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
+        """Images (len(indices), *size, 3), fitted for evaluation: the short side resized, then centre-cropped."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The user's examples in three splits.
+
+    Attributes:
+        train, validation, test: the splits. The test split is used once, at the end.
+        class_names: one name per class index.
+        source: where it came from, for people (a path, or `arrays`).
+        image_size: the typical stored (height, width).
+        notes: what was done on the way (splits made, files skipped).
+    """
+
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+    class_names: tuple[str, ...]
+    source: str
+    image_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+class Predictor(Protocol):
+    """A teacher, as far as training needs to know it."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the images it takes."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the model and its preprocessing."""
+
+    def predict(self, images: Images) -> Probabilities:
+        """Class probabilities (n, classes) for uint8 RGB images (n, height, width, 3)."""

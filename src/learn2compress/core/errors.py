@@ -1,0 +1,57 @@
+"""What can go wrong, in words a user can act on: every error carries a stable code, a cause and a remedy."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_INPUT = 2
+EXIT_TARGETS = 3
+EXIT_INTERRUPTED = 130
+
+
+class L2CWarning(UserWarning):
+    """Something the user should know that does not stop the run."""
+
+
+class L2CError(Exception):
+    """Base of the errors that a user can act on.
+
+    Attributes:
+        code: stable identifier, for example `"dataset.empty_class"`; other layers (HTTP, JSON) reuse it.
+        what: what happened.
+        fix: what the user can do about it.
+        exit_code: the process exit code the command line ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, code: str, what: str, fix: str = "") -> None:
+        super().__init__(what if not fix else f"{what}\n  To fix: {fix}")
+        self.code = code
+        self.what = what
+        self.fix = fix
+
+
+class InputError(L2CError):
+    """The user's model, data, option or folder can't be used as given."""
+
+    exit_code = EXIT_INPUT
+
+
+class TargetsUnmetError(L2CError):
+    """No member satisfies what was asked for; the nearest family may have been written."""
+
+    exit_code = EXIT_TARGETS
+
+
+class InterruptedRunError(L2CError):
+    """The run was stopped by the user."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+class VerificationError(L2CError):
+    """A written file does not behave like the model it was made from."""
+
+
+class ConversionError(L2CError):
+    """A trained model can't be written as a LiteRT file of the promised kind."""

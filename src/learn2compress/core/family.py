@@ -1,0 +1,223 @@
+"""The manifest of a family, `family.json`: what was compressed, into what, and what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from learn2compress.core.errors import InputError
+
+SCHEMA_VERSION = 1
+MANIFEST = "family.json"
+
+
+class Record(BaseModel):
+    """A frozen record that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Accuracy(Record):
+    """Top-1 accuracy of the file, as fractions of 1, on the validation and the test split."""
+
+    validation: float
+    test: float
+    validation_examples: int
+    test_examples: int
+    per_class_test: tuple[float | None, ...] = ()
+
+
+class Latency(Record):
+    """Milliseconds of one inference: single process, warm, interleaved with the other files of the family."""
+
+    median: float
+    p90: float
+    threads: int = 1
+    runs: int = 0
+
+
+class Ratio(Record):
+    """How many times smaller, faster and cheaper than the teacher as float32 (its own ratios are 1)."""
+
+    size: float | None = None
+    latency: float | None = None
+    macs: float | None = None
+
+
+class Verification(Record):
+    """How the file's outputs agree with the trained fake-quantized model's on real images."""
+
+    images: int
+    top1_agreement: float
+    max_probability_difference: float
+
+
+class Model(Record):
+    """One file and what was measured of it. Teacher, baselines and members all carry these keys.
+
+    `file` is relative to the family's folder; None where the teacher could not be written as a file.
+    """
+
+    name: str
+    file: str | None
+    size_bytes: int | None = None
+    zipped_bytes: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    accuracy: Accuracy
+    latency_ms: Latency | None = None
+    threads: int = 1
+    peak_memory_bytes: int | None = None
+    ratio_to_teacher: Ratio = Ratio()
+    accuracy_drop: float = 0.0
+    description: str = ""
+
+
+class Member(Model):
+    """A member: a model of the family.
+
+    `float_accuracy_validation` and `float_accuracy_test` are those of the trained model before quantization.
+    """
+
+    keras_file: str
+    width: float
+    depth: int
+    input_size: tuple[int, int]
+    precision: str = "int8"
+    float_accuracy_validation: float
+    float_accuracy_test: float
+    verification: Verification
+    targets: tuple[str, ...] = ()
+    on_front: bool = True
+
+
+class DatasetSummary(Record):
+    """What the data was."""
+
+    source: str
+    class_names: tuple[str, ...]
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    image_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+class Environment(Record):
+    """Where the figures were taken. No host name: the figures matter, not whose machine it was."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+class Family(Record):
+    """What a run made. Written to `family.json`; `load` reads it back."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    version: str
+    task: str
+    command: str
+    seed: int
+    budget_seconds: float
+    elapsed_seconds: float
+    stage_seconds: dict[str, float]
+    route: str
+    teacher: Model
+    baselines: tuple[Model, ...]
+    members: tuple[Member, ...]
+    dataset: DatasetSummary
+    environment: Environment
+    plan: dict[str, Any]
+    targets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def path(self, model: Model) -> Path:
+        """Where the model's file lies."""
+        if model.file is None:
+            raise InputError("family.no_file", f"{model.name} has no file.", "choose a member of the family.")
+        return self.folder / model.file
+
+    def best(
+        self,
+        *,
+        size_bytes: float | None = None,
+        latency_ms: float | None = None,
+        macs: float | None = None,
+        peak_memory_bytes: float | None = None,
+    ) -> Choice:
+        """The most accurate member (on validation) within all the bounds given.
+
+        Raises:
+            InputError: `family.none_within` when no member is within the bounds.
+        """
+        bounds = {"size_bytes": size_bytes, "macs": macs, "peak_memory_bytes": peak_memory_bytes}
+        fitting = []
+        for member in self.members:
+            values = {name: getattr(member, name) for name in bounds}
+            ok = all(bound is None or (values[n] or 0) <= bound for n, bound in bounds.items())
+            median = member.latency_ms.median if member.latency_ms else None
+            if latency_ms is not None and (median is None or median > latency_ms):
+                ok = False
+            if ok:
+                fitting.append(member)
+        if not fitting:
+            smallest = min(self.members, key=lambda m: m.size_bytes or 0)
+            raise InputError(
+                "family.none_within",
+                "No member of the family is within these bounds.",
+                f"loosen them; the smallest member, {smallest.name}, has {smallest.size_bytes} bytes.",
+            )
+        chosen = max(fitting, key=lambda m: m.accuracy.validation)
+        return Choice(member=chosen, path=self.path(chosen))
+
+    def write(self, folder: Path) -> Path:
+        """Writes `family.json` into `folder`, whole or not at all."""
+        path = folder / MANIFEST
+        part = path.with_suffix(".json.part")
+        part.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+        return path
+
+    @staticmethod
+    def load(folder: str | Path) -> Family:
+        """Reads the family that lies in `folder`.
+
+        Raises:
+            InputError: `family.missing`, `family.unreadable` or `family.newer`.
+        """
+        path = Path(folder) / MANIFEST
+        if not path.is_file():
+            raise InputError(
+                "family.missing",
+                f"{folder} holds no family: there is no {MANIFEST} in it.",
+                "give the folder that `l2c compress --out` wrote.",
+            )
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(document, dict) and document.get("schema_version", 0) > SCHEMA_VERSION:
+                raise InputError(
+                    "family.newer",
+                    f"{path} was written by a newer learn2compress.",
+                    "upgrade with `pip install --upgrade learn2compress`.",
+                )
+            return Family.model_validate({**document, "folder": Path(folder)})
+        except (ValueError, TypeError, ValidationError) as error:
+            raise InputError(
+                "family.unreadable", f"{path} is no valid manifest: {error}", "run `l2c compress` again."
+            ) from error
+
+
+class Choice(Record):
+    """A member picked from a family, with the path of its file."""
+
+    member: Member
+    path: Path

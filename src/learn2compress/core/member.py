@@ -1,0 +1,50 @@
+"""The choice that makes a member: which architecture, how wide, how deep, at which input size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Route = Literal["fresh", "teacher"]
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One member before it is built.
+
+    Attributes:
+        name: file name without extension, unique in the family.
+        route: `fresh` (a student backbone of ours) or `teacher` (the teacher's own graph, cut).
+        width: share of the widest choice's channels, 1 for the widest.
+        channels: channels per stage, stem first (fresh route; empty otherwise).
+        blocks: residual blocks per stage (fresh route; empty otherwise).
+        cut: name of the teacher's layer after which a new head is put (teacher route; empty otherwise).
+        depth: number of weight layers, for people.
+        input_size: (height, width) of the images it takes.
+        targets: the targets it was chosen to satisfy.
+    """
+
+    name: str
+    route: Route
+    width: float
+    input_size: tuple[int, int]
+    channels: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    cut: str = ""
+    depth: int = 0
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs before it is trained.
+
+    Attributes:
+        parameters: weights and biases after batch norm is folded.
+        macs: multiply-accumulates of one inference.
+        size_bytes: estimated bytes of the int8 file.
+    """
+
+    parameters: int
+    macs: int
+    size_bytes: int

@@ -1,0 +1,64 @@
+"""What a run was asked to do, checked before anything heavy is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.target import Target
+from learn2compress.core.units import duration_seconds
+
+DEFAULT_BUDGET = "20m"
+SHORTEST_BUDGET_SECONDS = 30
+ROUTES = ("auto", "fresh", "teacher")
+MOST_STUDENTS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """The checked options of a run; see `learn2compress.compress` for what they mean."""
+
+    students: int
+    targets: tuple[Target, ...]
+    budget_seconds: float
+    route: str
+    preprocess: str
+    seed: int
+
+    @staticmethod
+    def check(
+        *,
+        students: int = 3,
+        targets: Sequence[str] = (),
+        budget: str | float = DEFAULT_BUDGET,
+        route: str = "auto",
+        preprocess: str = "auto",
+        seed: int = 0,
+    ) -> Options:
+        """Reads and checks the options.
+
+        Raises:
+            InputError: `option.*`, `target.*` or `units.*`.
+        """
+        if not isinstance(students, int) or not 1 <= students <= MOST_STUDENTS:
+            raise InputError(
+                "option.students",
+                f"The number of students is {students!r}; it must be between 1 and {MOST_STUDENTS}.",
+                "give for example --students 3.",
+            )
+        seconds = float(budget) if isinstance(budget, int | float) else duration_seconds(budget)
+        if not seconds >= SHORTEST_BUDGET_SECONDS:
+            raise InputError(
+                "option.budget",
+                f"A budget of {seconds:.0f} seconds is too short to train anything.",
+                f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
+            )
+        if route not in ROUTES:
+            raise InputError(
+                "option.route", f"--from {route!r} is not known.", f"use one of {', '.join(ROUTES)}."
+            )
+        if not isinstance(seed, int) or seed < 0:
+            raise InputError("option.seed", f"The seed {seed!r} is no whole number from 0 up.", "give --seed 0.")
+        parsed = tuple(Target.parse(text) for text in targets)
+        return Options(students, parsed, seconds, route, preprocess, seed)

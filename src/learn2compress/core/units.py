@@ -1,0 +1,72 @@
+"""Quantities as people write them (`100KB`, `5ms`, `10M`, `20m`) and as they like to read them."""
+
+from __future__ import annotations
+
+import re
+
+from learn2compress.core.errors import InputError
+
+# Decimal prefixes, as file managers and stores quote sizes; KiB and MiB are there for who means them.
+BYTES = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+COUNTS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+MILLISECONDS = {"": 1, "MS": 1, "US": 1e-3, "S": 1e3}
+SECONDS = {"S": 1, "": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
+FRACTIONS = {"": 1, "%": 1e-2}
+
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
+
+
+def quantity(text: str, units: dict[str, float], what: str, example: str) -> float:
+    """Reads `"100KB"` with `units=BYTES` as 100000.0.
+
+    Raises:
+        InputError: `units.malformed` when the text is no number with one of the units.
+    """
+    match = _QUANTITY.fullmatch(text)
+    unit = match.group(2).upper() if match else None
+    if match is None or unit not in units:
+        known = ", ".join(u for u in units if u)
+        raise InputError(
+            "units.malformed",
+            f"{what} {text!r} is not a number with a unit.",
+            f"write it like {example} (units: {known}).",
+        )
+    return float(match.group(1)) * units[unit]
+
+
+def duration_seconds(text: str) -> float:
+    """Reads `90s`, `20m`, `1.5h` or `1h30m` as seconds."""
+    parts = re.findall(r"[0-9.]+\s*[A-Za-z]*", text.strip())
+    if not parts or "".join(parts).replace(" ", "") != text.replace(" ", ""):
+        quantity(text, SECONDS, "The duration", "20m, 90s or 1h30m")
+    seconds = sum(quantity(p, SECONDS, "The duration", "20m, 90s or 1h30m") for p in parts)
+    if seconds <= 0:
+        raise InputError("units.malformed", f"The duration {text!r} is not positive.", "write it like 20m.")
+    return seconds
+
+
+def show_bytes(n: float) -> str:
+    """`98496` as `98.5 kB`."""
+    return _scaled(n, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
+
+
+def show_count(n: float) -> str:
+    """`12500000` as `12.5 M`."""
+    return _scaled(n, (("G", 1e9), ("M", 1e6), ("k", 1e3)), "").rstrip()
+
+
+def _scaled(n: float, prefixes: tuple[tuple[str, float], ...], unit: str) -> str:
+    for prefix, size in prefixes:
+        if n >= 0.9995 * size:  # what would round to 1000 of the next smaller unit
+            return f"{n / size:.3g} {prefix}" if n < 999.5 * size else f"{n / size:.0f} {prefix}"
+    return f"{n:.0f} {unit}"
+
+
+def show_duration(seconds: float) -> str:
+    """`754` as `12m 34s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

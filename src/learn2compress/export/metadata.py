@@ -1,0 +1,207 @@
+"""Metadata inside a `.tflite` file: what it is, which pixels it wants, and what its outputs are called.
+
+The TFLite Metadata FlatBuffer goes into one of the model's buffers and `labels.txt` behind the model as an
+uncompressed ZIP, so that the file is a model and an archive at once. MediaPipe, ML Kit, Android Studio read
+both. Format: https://ai.google.dev/edge/litert/models/metadata and `metadata_schema.fbs`.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.export.schema import metadata_schema as schema
+from learn2compress.export.schema.packing import DAMAGE, pack, text, unpack, utf8
+from learn2compress.export.schema.tensors import (
+    LABELS_FILE,
+    image_and_scores,
+    image_metadata,
+    normalization,
+    scores_metadata,
+)
+
+FIELD = "TFLITE_METADATA"
+IDENTIFIER = b"M001"
+MIN_PARSER_VERSION = "1.0.0"  # the schema version that has every field written here
+# Unicode categories that no label may hold: control, surrogate, line separator, paragraph separator.
+BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of itself. An app feeds (pixel - mean) / std, quantized where the input is integer."""
+
+    name: str
+    description: str
+    version: str
+    author: str
+    license: str
+    labels: tuple[str, ...]
+    input_name: str
+    input_mean: tuple[float, ...]
+    input_std: tuple[float, ...]
+    output_name: str
+    min_parser_version: str
+
+
+def check_labels(labels: Sequence[str], outputs: int | None = None) -> None:
+    """Refuses labels that an app would not read back as they are: the labels file has one a line.
+
+    A label with a line break would be two, and some readers drop blank lines, which shifts every label behind
+    one. Equal labels are let through: apps tell classes apart by index, and ImageNet itself has two cranes.
+
+    Args:
+        labels: one per output, in the outputs' order.
+        outputs: how many outputs the model has, where known.
+
+    Raises:
+        InputError: `labels.unreadable` or `labels.count`.
+    """
+    for index, label in enumerate(labels):
+        if not label.strip() or any(unicodedata.category(character) in BREAKING for character in label):
+            raise InputError(
+                "labels.unreadable",
+                f"The name of class {index}, {label!r}, is blank or has a line break or control character.",
+                "give the class a name that is one line of text.",
+            )
+    if outputs is not None and len(labels) != outputs:
+        raise InputError(
+            "labels.count",
+            f"There are {len(labels)} class names for a model with {outputs} outputs.",
+            "give one name per output, in the order of the outputs.",
+        )
+
+
+def add_metadata(
+    model: bytes,
+    *,
+    name: str,
+    description: str,
+    version: str,
+    author: str,
+    license: str,  # noqa: A002  (the schema's word)
+    labels: Sequence[str],
+    input_mean: Sequence[float] | None = None,
+    input_std: Sequence[float] | None = None,
+    input_name: str = "image",
+    output_name: str = "probability",
+) -> bytes:
+    """The model with metadata and labels in it; earlier ones are replaced. What it computes does not change.
+
+    Args:
+        model: a `.tflite` file's bytes: one RGB image in, one vector of class probabilities out.
+        name, description, version, author, license: for people.
+        labels: one per output.
+        input_mean, input_std: what takes a pixel 0..255 to the model's *real* input, (pixel - mean) / std;
+            one value each, or three for R, G, B (MediaPipe wants these equal). A float32 input needs them. An
+            integer input does not: the default undoes its own quantization (for uint8: mean = zero point, std
+            = 1 / scale), so that an app that normalises and quantizes and an app that copies pixels both feed
+            the pixels as they are.
+        input_name, output_name: what apps call them.
+
+    Raises:
+        InputError: `labels.unreadable` or `labels.count`.
+        ConversionError: `metadata.not_tflite`, `metadata.ports` or `metadata.normalization`.
+    """
+    root = unpack(model)
+    image_in, out = image_and_scores(root)
+    check_labels(labels, prod(int(n) for n in out.shape))
+    mean, std = normalization(image_in, input_mean, input_std)
+    content = schema.ModelMetadataT(
+        name=utf8(name),
+        description=utf8(description),
+        version=utf8(version),
+        author=utf8(author),
+        license=utf8(license),
+        subgraphMetadata=[
+            schema.SubGraphMetadataT(
+                inputTensorMetadata=[image_metadata(image_in, input_name, mean, std)],
+                outputTensorMetadata=[scores_metadata(out, output_name)],
+            )
+        ],
+        minParserVersion=MIN_PARSER_VERSION,
+    )
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(content.Pack(builder), IDENTIFIER)
+    _put(root, bytes(builder.Output()))
+    return _with_file(pack(root), LABELS_FILE, "\n".join(labels).encode("utf-8"))
+
+
+def read_metadata(path: str | Path) -> Metadata | None:
+    """What `add_metadata`, or another tool, wrote of one input and one output; None where there is nothing.
+
+    Raises:
+        ConversionError: `metadata.not_tflite` or `metadata.unreadable`.
+    """
+    root = unpack(Path(path).read_bytes())
+    held = next((entry.buffer for entry in root.metadata or () if text(entry.name) == FIELD), None)
+    if held is None:
+        return None
+    try:
+        packed = root.buffers[held].data.tobytes()
+        content = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(packed, 0))
+        return _read(content, Path(path))
+    except (*DAMAGE, zipfile.BadZipFile) as error:
+        what = f"The metadata in {path} can't be read: {error}"
+        raise ConversionError("metadata.unreadable", what, "write the file again.") from error
+
+
+def _read(content: Any, path: Path) -> Metadata:
+    graph = content.subgraphMetadata[0]
+    image_in, out = graph.inputTensorMetadata[0], graph.outputTensorMetadata[0]
+    steps = [unit.options for unit in image_in.processUnits or ()]
+    scaling = next((step for step in steps if isinstance(step, schema.NormalizationOptionsT)), None)
+    axis = schema.AssociatedFileType.TENSOR_AXIS_LABELS
+    label_files = [text(file.name) for file in out.associatedFiles or () if file.type == axis]
+    labels = ""
+    if label_files:
+        with zipfile.ZipFile(path) as archive:
+            labels = archive.read(label_files[0]).decode("utf-8", "replace").removesuffix("\n")
+    return Metadata(
+        name=text(content.name),
+        description=text(content.description),
+        version=text(content.version),
+        author=text(content.author),
+        license=text(content.license),
+        labels=tuple(labels.split("\n")) if labels else (),
+        input_name=text(image_in.name),
+        input_mean=tuple(float(v) for v in scaling.mean) if scaling else (),
+        input_std=tuple(float(v) for v in scaling.std) if scaling else (),
+        output_name=text(out.name),
+        min_parser_version=text(content.minParserVersion),
+    )
+
+
+def _put(root: Any, packed: bytes) -> None:
+    """Puts the metadata into the model, in the place of what was there."""
+    from ai_edge_litert import schema_py_generated as model_schema
+
+    buffer = model_schema.BufferT(data=np.frombuffer(packed, np.uint8))
+    root.metadata = root.metadata or []
+    for entry in root.metadata:
+        if text(entry.name) == FIELD:
+            root.buffers[entry.buffer] = buffer
+            return
+    root.buffers.append(buffer)
+    root.metadata.append(model_schema.MetadataT(name=FIELD, buffer=len(root.buffers) - 1))
+
+
+def _with_file(model: bytes, name: str, data: bytes) -> bytes:
+    """The model with a ZIP behind it: stored, not deflated, because MediaPipe points into it."""
+    whole = io.BytesIO()
+    whole.write(model)
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(
+            zipfile.ZipInfo(name), data
+        )  # its date is fixed: the same model gives the same bytes
+    return whole.getvalue()

@@ -1,0 +1,1 @@
+"""The TFLite Metadata schema's generated reader and writer; `NOTICE` says where it comes from."""

@@ -1,0 +1,47 @@
+"""Verification: the written file must behave like the model it was made from, on real images."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.errors import VerificationError
+from learn2compress.core.family import Verification
+
+LEAST_AGREEMENT = 0.99
+
+
+def verify(
+    name: str, from_file: NDArray[np.float32], from_model: NDArray[np.float32], float_ops: int
+) -> Verification:
+    """Compares the file's probabilities with the trained fake-quantized model's.
+
+    Args:
+        name: the member, for the message.
+        from_file, from_model: probabilities (images, classes) on the same images.
+        float_ops: operators in the file that compute in float32.
+
+    Raises:
+        VerificationError: `verify.float_island` or `verify.disagrees`.
+    """
+    if float_ops:
+        raise VerificationError(
+            "verify.float_island",
+            f"The file of {name} has {float_ops} operators that compute in float32; it should have none.",
+        )
+    if not np.isfinite(from_file).all() or from_file.shape != from_model.shape:
+        raise VerificationError("verify.disagrees", f"The outputs of the file of {name} are not usable.")
+    difference = float(np.abs(from_file - from_model).max())
+    # Both are rounded to 1/256, so two classes can tie for the first place: either is then right.
+    chosen = from_file.argmax(axis=1)
+    agreement = float((from_model[np.arange(len(chosen)), chosen] >= from_model.max(axis=1) - 1e-6).mean())
+    if agreement < LEAST_AGREEMENT:
+        raise VerificationError(
+            "verify.disagrees",
+            f"The file of {name} agrees with the trained model on {100 * agreement:.1f} % of {len(chosen)} "
+            f"images (at least {100 * LEAST_AGREEMENT:.0f} % is required; largest probability difference "
+            f"{difference:.3f}).",
+        )
+    return Verification(
+        images=len(chosen), top1_agreement=agreement, max_probability_difference=round(difference, 6)
+    )

@@ -1,0 +1,151 @@
+"""The teacher's own graph, cut: the layers up to a cut point keep their trained weights and get a new, small head.
+
+This is what makes small data sets work: a member starts from what the teacher knows of images in general.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.graph import walk
+
+# Layers that only rescale pixels; their affine map moves into the first convolution.
+FRONT_LAYERS = ("Rescaling", "Normalization")
+Vector = NDArray[np.float64]
+
+
+def trunk_refusal(model: Any) -> str | None:
+    """Why the teacher's graph can't serve as a trunk; None when it can."""
+    if model is None:
+        return "the teacher is not a Keras model"
+    if not walk.is_functional(model):
+        return f"the teacher is a {type(model).__name__}, not a functional model"
+    if model.inputs[0].shape[-1] != 3:
+        return "the teacher does not take RGB images"
+    calls = [layer.name for layer, _ in walk.nodes(model)]
+    if len(set(calls)) != len(calls):
+        return "the teacher uses a layer more than once"
+    if cut_points(model):
+        return None
+    front = {layer.name for layer in _front(model)}
+    reasons = [walk.unsupported_reason(layer) for layer in model.layers if layer.name not in front]
+    return next((reason for reason in reasons if reason), "the teacher has no place to cut")
+
+
+def _front(model: Any) -> list[Any]:
+    """The rescaling layers between the input and the first convolution."""
+    found = []
+    for layer, _ in walk.nodes(model):
+        kind = type(layer).__name__
+        if kind in FRONT_LAYERS:
+            found.append(layer)
+        elif kind not in ("InputLayer", "ZeroPadding2D"):
+            break
+    return found
+
+
+def cut_points(model: Any) -> list[str]:
+    """Names of the layers after which the graph can be cut, in graph order.
+
+    A cut point gives a feature map (n, h, w, c) through which all that follows must pass, and ends a block: the
+    next layer is not a batch norm or an activation that belongs to it. All layers before it are understood.
+    """
+    calls = walk.nodes(model)
+    position = {layer.name: i for i, (layer, _) in enumerate(calls)}
+    users = walk.consumers(model)
+    front = {layer.name for layer in _front(model)}
+    points: list[str] = []
+    for i, (layer, _) in enumerate(calls):
+        if layer.name not in front and walk.unsupported_reason(layer):
+            break  # what comes after it can't be reached without it
+        shape = getattr(layer.output, "shape", ())
+        if len(shape) != 4 or type(layer).__name__ in ("InputLayer", *FRONT_LAYERS, "ZeroPadding2D", "Dropout"):
+            continue
+        follow = users[layer.name]
+        if any(type(user).__name__ == "BatchNormalization" or walk.is_rectifier(user) for user in follow):
+            continue
+        later = (producer.name for _, producers in calls[i + 1 :] for producer in producers)
+        if all(position[name] >= i for name in later) and (follow or i == len(calls) - 1):
+            points.append(layer.name)
+    return points
+
+
+def build_trunk(
+    teacher: keras.Model,
+    cut: str,
+    classes: int,
+    name: str,
+    scale: Vector,
+    offset: Vector,
+    reverse_channels: bool,
+) -> keras.Model:
+    """The teacher up to `cut`, then global average pooling and a new classifier.
+
+    Args:
+        teacher: functional model that `trunk_refusal` does not refuse.
+        cut: one of `cut_points(teacher)`.
+        classes: number of classes.
+        name: of the new model.
+        scale, offset: per channel (3,) in the teacher's order, what its preprocessing does to pixels 0..255:
+            `z = pixel * scale + offset`.
+        reverse_channels: whether the teacher takes BGR.
+
+    Returns:
+        `(pixels - 128) / 128` of (n, h, w, 3) -> logits (n, classes). Its features equal the teacher's but for a
+        narrow rim: zero padding stood for the mean pixel there and stands for mid-grey now.
+    """
+    front = _front(teacher)
+    gone = {layer.name for layer in front}
+    body = keras.Model(teacher.inputs[0], teacher.get_layer(cut).output)
+    first = next(layer for layer in body.layers if layer.weights and layer.name not in gone)
+    order = slice(None, None, -1) if reverse_channels else slice(None)
+    # In the teacher's channel order, what stands between a member's input u = (pixel - 128) / 128 and the
+    # first convolution's input z.
+    scale, offset = scale * 128, offset + scale * 128
+    for layer in front:
+        layer_scale, layer_offset = _affine(layer)
+        scale, offset = scale * layer_scale, offset * layer_scale + layer_offset
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name == first.name:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("mask", None)
+        return args[0] if layer.name in gone else layer(*args, **kwargs)
+
+    trunk = keras.models.clone_model(body, clone_function=clone, call_function=call)
+    for layer in body.layers:
+        if layer.name in gone or not layer.weights:
+            continue
+        weights = layer.get_weights()
+        if layer.name == first.name:
+            weights = _absorb(weights, scale, offset, order)
+        trunk.get_layer(layer.name).set_weights(weights)
+    features = trunk.output
+    pooled = keras.layers.GlobalAveragePooling2D(name=f"{cut}_pool")(features)
+    # Each cut has a classifier of its own: its name says so, and keeps it out of the shared weights.
+    logits = keras.layers.Dense(classes, name=f"{cut}_logits")(pooled)
+    return keras.Model(trunk.inputs[0], logits, name=name.replace("-", "_"))
+
+
+def _affine(layer: Any) -> tuple[Vector, Vector]:
+    if type(layer).__name__ == "Rescaling":
+        return np.asarray(layer.scale, float) * np.ones(3), np.asarray(layer.offset, float) * np.ones(3)
+    mean, variance = np.asarray(layer.mean, float).reshape(-1), np.asarray(layer.variance, float).reshape(-1)
+    deviation = np.maximum(np.sqrt(variance), 1e-7) * np.ones(3)
+    return 1 / deviation, -mean / deviation
+
+
+def _absorb(weights: list[Any], scale: Vector, offset: Vector, order: slice) -> list[Any]:
+    """Moves `z = u * scale + offset` into the first convolution's kernel (h, w, 3, out) and bias."""
+    kernel = np.asarray(weights[0], float)
+    bias = np.asarray(weights[1], float) if len(weights) > 1 else np.zeros(kernel.shape[-1])
+    bias = bias + (kernel * offset[:, None]).sum(axis=(0, 1, 2))
+    return [(kernel * scale[:, None])[:, :, order].astype(np.float32), bias.astype(np.float32)]

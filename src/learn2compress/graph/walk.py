@@ -1,0 +1,77 @@
+"""Reading a functional Keras graph: who feeds whom, and which layers later stages know how to treat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+# Layers that batch-norm folding, fake quantization and the converter's int8 kernels all understand.
+SAME_SCALE_LAYERS = (
+    "AveragePooling2D",
+    "Dropout",
+    "SpatialDropout2D",
+    "Flatten",
+    "Identity",
+    "MaxPooling2D",
+    "Reshape",
+    "ZeroPadding2D",
+    "InputLayer",
+)
+WEIGHT_LAYERS = ("Conv2D", "DepthwiseConv2D", "Dense")
+ACTIVATIONS = ("linear", "relu", "relu6", None)
+OTHER_LAYERS = ("Add", "BatchNormalization", "Concatenate", "GlobalAveragePooling2D", "GlobalMaxPooling2D")
+
+
+def consumers(model: Any) -> dict[str, list[Any]]:
+    """For each layer name, the layers of the model that take its output, in graph order."""
+    found: dict[str, list[Any]] = {layer.name: [] for layer in model.layers}
+    for layer, inputs in nodes(model):
+        for producer in inputs:
+            found[producer.name].append(layer)
+    return found
+
+
+def nodes(model: Any) -> list[tuple[Any, list[Any]]]:
+    """Every layer call of a functional model as (layer, producing layers), inputs before their users."""
+    calls = []
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            producers = [tensor._keras_history.operation for tensor in node.arguments.keras_tensors]
+            calls.append((node.operation, producers))
+    return calls
+
+
+def activation_name(layer: Any) -> str | None:
+    """`relu` for `Activation("relu")` or `Conv2D(activation="relu")`; None where a layer has no activation."""
+    function = getattr(layer, "activation", None)
+    return getattr(function, "__name__", None)
+
+
+def is_rectifier(layer: Any) -> bool:
+    """Whether the layer is a ReLU (capped or not) that int8 kernels fuse into what comes before it."""
+    if type(layer).__name__ == "ReLU":
+        slope, threshold = layer.negative_slope, layer.threshold
+        return not slope and not threshold and layer.max_value in (None, 6, 6.0)
+    return type(layer).__name__ == "Activation" and activation_name(layer) in ("relu", "relu6")
+
+
+def unsupported_reason(layer: Any) -> str | None:
+    """Why a layer can't be kept in a member's graph; None when it can."""
+    kind = type(layer).__name__
+    if isinstance(layer, keras.Model):
+        return f"{layer.name} is a nested model"
+    if kind in WEIGHT_LAYERS:
+        if activation_name(layer) not in ACTIVATIONS:
+            return f"{layer.name} has the activation {activation_name(layer)}"
+        if getattr(layer, "groups", 1) != 1:
+            return f"{layer.name} is a grouped convolution"
+        return None
+    if kind in SAME_SCALE_LAYERS or kind in OTHER_LAYERS or is_rectifier(layer):
+        return None
+    return f"{layer.name} is a {kind}"
+
+
+def is_functional(model: Any) -> bool:
+    """Whether the model is a graph of layers that can be read (functional or sequential, and not subclassed)."""
+    return hasattr(model, "_nodes_by_depth") and type(model).__name__ in ("Functional", "Model", "Sequential")

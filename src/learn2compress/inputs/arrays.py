@@ -1,0 +1,85 @@
+"""Images held in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from learn2compress.core.dataset import Images, Labels
+from learn2compress.inputs.geometry import fitted, pool
+
+
+class ArraySplit:
+    """Labelled images in memory; satisfies `core.dataset.ImageSplit`.
+
+    Args:
+        images: one uint8 array (examples, height, width, 3), or a list of (height, width, 3).
+        labels: class indices, shape (examples,).
+    """
+
+    def __init__(self, images: Images | Sequence[Images], labels: Labels) -> None:
+        self._images = images
+        self._labels = labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def labels(self) -> Labels:
+        """Class indices, shape (examples,)."""
+        return self._labels
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(height, width) of each image, shape (examples, 2)."""
+        if isinstance(self._images, np.ndarray):
+            return np.tile(np.array(self._images.shape[1:3], dtype=np.int64), (len(self), 1))
+        return np.array([image.shape[:2] for image in self._images], dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def stacked(self) -> Images | None:
+        """All images as one array, where they have one size; else None."""
+        return self._images if isinstance(self._images, np.ndarray) else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shapes, pixels and labels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self._labels, dtype=np.int64).tobytes())
+        whole = isinstance(self._images, np.ndarray)
+        for image in (self._images,) if whole else self._images:
+            digest.update(repr(np.shape(image)).encode())
+            digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+
+    def image(self, index: int) -> Images:
+        """One image (height, width, 3) at the size it is stored in."""
+        return self._images[index]
+
+    def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
+        """Images (len(indices), *size, 3), fitted for evaluation: short side resized, then centre-cropped."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if isinstance(self._images, np.ndarray) and self._images.shape[1:3] == tuple(size):
+            return self._images[indices]
+        out = np.empty((len(indices), *size, 3), np.uint8)
+
+        def place(row: int) -> None:
+            out[row] = fitted(Image.fromarray(self._images[int(indices[row])]), size)
+
+        for _ in pool().map(place, range(len(indices))):
+            pass
+        return out
+
+    def subset(self, indices: NDArray[np.int64]) -> ArraySplit:
+        """The split that holds only these examples."""
+        if isinstance(self._images, np.ndarray):
+            return ArraySplit(self._images[indices], self._labels[indices])
+        return ArraySplit([self._images[i] for i in indices], self._labels[indices])
+
+    def with_labels(self, labels: Labels) -> ArraySplit:
+        """The same images under other class indices."""
+        return ArraySplit(self._images, labels)

@@ -1,0 +1,125 @@
+"""Reading a folder with a folder per class, or with train/ val/ test/ of such."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
+from learn2compress.inputs.decode import EXTENSIONS
+from learn2compress.inputs.folders import FolderSplit
+from learn2compress.inputs.scan import decodable, list_images, subfolders
+from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
+from learn2compress.inputs.wording import counted, listed
+
+_LAYOUT = "put the images of each class into a folder named like the class: DATA/cat/1.jpg, DATA/dog/2.jpg."
+
+
+def read_folder(folder: Path, progress: Progress) -> Source:
+    """Finds the layout, lists the images and checks that each can be decoded.
+
+    Args:
+        folder: holds a folder per class, or `train`, `val`, `test` folders of such (the last two may lack).
+        progress: gets steps, and a warning about files that are skipped.
+
+    Raises:
+        InputError: `dataset.empty_folder`, `dataset.no_class_folders`, `dataset.no_train_split`,
+            `dataset.ambiguous_split`, `dataset.empty_class`, `dataset.undecodable`.
+    """
+    layout, notes = _layout(folder)
+    listings = {(part, c): list_images(c) for part, where in layout.items() for c in subfolders(where)}
+    _refuse_empty_classes(
+        folder,
+        {
+            c: listing.others
+            for (part, c), listing in listings.items()
+            if part == "train" and not listing.images
+        },
+    )
+    paths = [path for listing in listings.values() for path in listing.images]
+    files, skipped = decodable(folder, paths, progress)
+    found = iter(files)
+    parts: dict[str, SourceSplit] = {}
+    names = {part: tuple(c.name for c in subfolders(where)) for part, where in layout.items()}
+    for part in layout:
+        kept, labels = [], []
+        for label, listing in enumerate(listing for (p, _), listing in listings.items() if p == part):
+            for _ in listing.images:
+                file = next(found)
+                if file is not None:
+                    kept.append(file)
+                    labels.append(label)
+        parts[part] = FolderSplit(folder, kept, np.array(labels, dtype=np.int64))
+    others = sum((listing.others for listing in listings.values()), Counter[str]())
+    if others:
+        notes.append(
+            f"{counted(others.total(), 'file')} that are no images ignored ({listed(sorted(others))})"
+        )
+    return Source(parts, names, str(folder), (*notes, *skipped))
+
+
+def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folder of each split (only `train` where there are no splits), and notes."""
+    inside = subfolders(folder)
+    if not inside:
+        if list_images(folder, recursive=False).images:
+            raise InputError(
+                "dataset.no_class_folders", f"{folder} holds images but no folders of classes.", _LAYOUT
+            )
+        raise InputError("dataset.empty_folder", f"{folder} holds no folders with images.", _LAYOUT)
+    splits: dict[str, Path] = {}
+    for candidate in inside:
+        part = SPLIT_NAMES.get(candidate.name.lower())
+        # A class may be called "train" too (of vehicles): a split holds folders, a class holds images.
+        if part is None or not subfolders(candidate) or list_images(candidate, recursive=False).images:
+            continue
+        if part in splits:
+            raise InputError(
+                "dataset.ambiguous_split",
+                f"{folder} has two folders for the {part} split: {splits[part].name} and {candidate.name}.",
+                "rename or remove one of them.",
+            )
+        splits[part] = candidate
+    if not splits:
+        _refuse_wrapped(inside)
+        return {"train": folder}, []
+    if "train" not in splits:
+        raise InputError(
+            "dataset.no_train_split",
+            f"{folder} has {listed(sorted(p.name for p in splits.values()))} but no train folder.",
+            "put the training images into a folder train/ beside it, with a folder per class.",
+        )
+    ignored = [c.name for c in inside if c not in splits.values()]
+    notes = [f"folders beside the splits ignored: {listed(ignored)}"] if ignored else []
+    return {part: splits[part] for part in ("train", "validation", "test") if part in splits}, notes
+
+
+def _refuse_wrapped(inside: list[Path]) -> None:
+    """An unpacked archive often has one folder around everything: say which folder is meant."""
+    only = inside[0]
+    if len(inside) == 1 and subfolders(only) and not list_images(only, recursive=False).images:
+        raise InputError(
+            "dataset.no_class_folders",
+            f"{only.parent} holds only the folder {only.name}, and that holds the folders.",
+            f"give {only} instead.",
+        )
+
+
+def _refuse_empty_classes(folder: Path, empty: dict[Path, Counter[str]]) -> None:
+    if not empty:
+        return
+    described = [
+        f"{c.name} (it holds {counted(others.total(), 'file')} of another kind: {listed(sorted(others))})"
+        if others
+        else c.name
+        for c, others in empty.items()
+    ]
+    noun = "This class has" if len(empty) == 1 else "These classes have"
+    raise InputError(
+        "dataset.empty_class",
+        f"{noun} no images in {folder}: {listed(described)}.",
+        f"add images ({' '.join(EXTENSIONS)}) or remove the folder.",
+    )

@@ -1,0 +1,121 @@
+"""Whether a model is what can be compressed: one image in, one score per class out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from learn2compress.core.errors import InputError
+from learn2compress.inputs.wording import counted
+
+_EXPECTED = "expected is an image classifier: one input (height, width, 3), one output with a score per class"
+
+
+@dataclass(frozen=True)
+class ClassifierShape:
+    """What goes in and comes out.
+
+    Attributes:
+        size: (height, width); None where the model takes any.
+        channels: 3, or 1 for grey images.
+        classes: number of scores.
+    """
+
+    size: tuple[int, int] | None
+    channels: int
+    classes: int
+
+
+def classifier_shape(model: Any, name: str) -> ClassifierShape | None:
+    """Reads the shapes off a Keras model.
+
+    Args:
+        model: a `keras.Model`.
+        name: what to call it in errors.
+
+    Returns:
+        None where the model has no symbolic inputs (it is subclassed, or not built yet): try it out.
+
+    Raises:
+        InputError: `teacher.many_inputs`, `teacher.many_outputs`, `teacher.not_an_image`,
+            `teacher.channels_first`, `teacher.not_a_classifier`, `teacher.binary_output`.
+    """
+    try:
+        inputs, outputs = list(model.inputs), list(model.outputs)
+    except (AttributeError, TypeError, ValueError):  # Keras raises either for a model that is not built
+        return None
+    if len(inputs) != 1:
+        raise InputError(
+            "teacher.many_inputs", f"{name} has {len(inputs)} inputs; {_EXPECTED}.", _wrap("input")
+        )
+    if len(outputs) != 1:
+        raise InputError(
+            "teacher.many_outputs", f"{name} has {len(outputs)} outputs; {_EXPECTED}.", _wrap("output")
+        )
+    size, channels = _image_shape(tuple(inputs[0].shape), name)
+    return ClassifierShape(size, channels, class_count(tuple(outputs[0].shape), name))
+
+
+def _wrap(end: str) -> str:
+    return f"make a model of the one {end} that matters: keras.Model(model.inputs[0], model.outputs[0])."
+
+
+def _image_shape(shape: tuple[int | None, ...], name: str) -> tuple[tuple[int, int] | None, int]:
+    if len(shape) != 4:
+        kind = {2: "vectors", 3: "sequences", 5: "volumes or videos"}.get(len(shape), "something else")
+        raise InputError(
+            "teacher.not_an_image",
+            f"{name} takes {kind} (shape {shape}), not images; {_EXPECTED}.",
+            "give another model.",
+        )
+    _, height, width, channels = shape
+    if channels not in (1, 3):
+        if height in (1, 3):
+            raise InputError(
+                "teacher.channels_first",
+                f"{name} takes images with the channels first (shape {shape}); {_EXPECTED}.",
+                "build it with data_format='channels_last' and load the weights into that.",
+            )
+        raise InputError(
+            "teacher.not_an_image",
+            f"{name} takes images of {channels} channels (shape {shape}); {_EXPECTED}.",
+            "give a model that takes colour (3 channels) or grey (1 channel) images.",
+        )
+    if height is None or width is None:
+        return None, channels
+    return (height, width), channels
+
+
+def class_count(shape: tuple[int | None, ...], name: str) -> int:
+    """Number of classes of an output of this shape.
+
+    Raises:
+        InputError: `teacher.binary_output` or `teacher.not_a_classifier`.
+    """
+    count = shape[-1] if len(shape) == 2 else None
+    if count is not None and count >= 2:
+        return count
+    if count == 1:
+        raise InputError(
+            "teacher.binary_output",
+            f"{name} has a single score (shape {shape}), as a yes/no model or a regression has; {_EXPECTED}.",
+            "for a yes/no model, give it two: p = model.output; "
+            "model = keras.Model(model.input, keras.layers.Concatenate()([1 - p, p])).",
+        )
+    raise InputError(
+        "teacher.not_a_classifier",
+        f"{name} gives outputs of shape {shape}; {_EXPECTED}, so the shape (None, classes).",
+        "add what makes one score per class of it, such as GlobalAveragePooling2D() and Dense(classes).",
+    )
+
+
+def refuse_other_class_count(classes: int, class_names: tuple[str, ...], name: str) -> None:
+    """Raises `teacher.class_count` when the teacher's classes are not as many as the data's."""
+    if classes == len(class_names):
+        return
+    raise InputError(
+        "teacher.class_count",
+        f"{name} tells {counted(classes, 'class', 'classes')} apart, but the data has {len(class_names)}.",
+        "give the data that the model was trained for, with one folder (or label) per class it knows; "
+        "a folder that is no class must not lie among them.",
+    )

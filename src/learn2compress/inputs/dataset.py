@@ -1,0 +1,202 @@
+"""The one door for data: whatever the user has, in; three splits with class names, out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import SILENT, Progress
+from learn2compress.inputs.array_sources import read_npz, read_value
+from learn2compress.inputs.class_folders import read_folder
+from learn2compress.inputs.class_labels import read_names
+from learn2compress.inputs.splits import Source, SourceSplit, with_missing_splits
+from learn2compress.inputs.wording import counted, listed
+
+_KINDS = "a folder with a folder per class, a folder with train/ val/ test/ of such, or an .npz file"
+
+
+def load_dataset(
+    data: Any,
+    *,
+    test_data: Any = None,
+    labels: str | Path | Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Dataset:
+    """Loads and checks the user's examples; splits that are missing are made.
+
+    Args:
+        data: the path of a folder (a folder per class, or `train`, `val`, `test` of such) or `.npz` file
+            (`x_train y_train [x_val y_val] [x_test y_test] [class_names]`); or (x, y), ((x_train, y_train),
+            (x_test, y_test)), a dictionary {"train": ..., "val": ..., "test": ...}, a `tf.data.Dataset` of
+            (image, label).
+        test_data: the same kinds; replaces the test split.
+        labels: the class names in the order of the model's outputs: a text file, one a line, or a list.
+        seed: for the splits that are made: each takes 10 % of the training examples, stratified.
+        progress: gets the steps of the check of the images, and warnings about files that are skipped.
+
+    Returns:
+        The dataset. `notes` says what was done on the way.
+
+    Raises:
+        InputError: with a code `dataset.…`; nothing that the user can give raises another kind of error.
+    """
+    source = _read(data, progress)
+    given = read_names(labels) if labels is not None else None
+    names = _class_names(source, given)
+    _refuse_few_classes(source, names)
+    parts = {part: _aligned(source, part, names) for part in source.parts}
+    source = replace(source, parts=parts)
+    _refuse_unseen_classes(parts["train"], names)
+    if test_data is not None:
+        source = _with_test_data(source, _read(test_data, progress), names)
+    source = with_missing_splits(source, names, seed)
+    for part, split in source.parts.items():
+        if len(split) == 0:
+            raise InputError(
+                "dataset.empty_split",
+                f"The {part} split of {source.description} holds no images.",
+                "add images to it, or remove it to have one made of training images.",
+            )
+    return Dataset(
+        train=source.parts["train"],
+        validation=source.parts["validation"],
+        test=source.parts["test"],
+        class_names=names,
+        source=source.description,
+        image_size=_typical_size(source.parts["train"]),
+        notes=source.notes,
+    )
+
+
+def _read(data: Any, progress: Progress) -> Source:
+    if not isinstance(data, (str, Path)):
+        return read_value(data)
+    path = Path(data).expanduser()
+    try:
+        if path.is_dir():
+            return read_folder(path, progress)
+        if not path.exists():
+            raise InputError(
+                "dataset.not_found", f"There is nothing at {path}.", f"give the path of {_KINDS}."
+            )
+        if path.suffix.lower() == ".npz":
+            return read_npz(path)
+    except OSError as error:
+        raise InputError(
+            "dataset.unreadable", f"{path} can't be read ({error}).", "check the permissions and the path."
+        ) from error
+    hint = (
+        "unpack it first, then give the folder."
+        if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz")
+        else ""
+    )
+    raise InputError(
+        "dataset.unknown_kind",
+        f"{path} is no data that can be read; expected is {_KINDS}.",
+        hint or f"give {_KINDS}.",
+    )
+
+
+def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The class names in the order that everything after uses."""
+    own = source.names["train"] if source.names else None
+    if own is None:
+        if given is not None:
+            return given
+        return tuple(str(i) for i in range(int(source.parts["train"].labels.max()) + 1))
+    if given is None:
+        return own
+    if set(given) != set(own):
+        missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+        said = [f"it lacks {listed(missing)}"] if missing else []
+        said += [f"{listed(extra)} {'is' if len(extra) == 1 else 'are'} not in the data"] if extra else []
+        raise InputError(
+            "dataset.labels_mismatch",
+            f"The labels name other classes than {source.description} has: {'; '.join(said)}.",
+            f"name each of the {counted(len(own), 'class', 'classes')} once, spelled as in the data "
+            "(of folders: the folder's name).",
+        )
+    return given
+
+
+def _aligned(source: Source, part: str, names: tuple[str, ...]) -> SourceSplit:
+    """The part with its labels as indices into `names`.
+
+    Raises:
+        InputError: `dataset.unknown_class` when it has examples of a class that is not among them.
+    """
+    split = source.parts[part]
+    present = np.unique(split.labels)
+    own = source.names[part] if source.names else None
+    if own is None:
+        unknown = [str(i) for i in present if i >= len(names)]
+    else:
+        unknown = [
+            own[i] if i < len(own) else f"index {i}" for i in present if i >= len(own) or own[i] not in names
+        ]
+    if unknown:
+        noun = f"class {unknown[0]}" if len(unknown) == 1 else f"classes {listed(unknown)}"
+        raise InputError(
+            "dataset.unknown_class",
+            f"The {part} split has images of the {noun}, but there are only "
+            f"{counted(len(names), 'class', 'classes')} ({listed(names, 10)}).",
+            "give training images for every class, and a name for every class where names are given.",
+        )
+    if own is None or own == names:
+        return split
+    index = np.array([names.index(name) if name in names else -1 for name in own], dtype=np.int64)
+    return split.with_labels(index[split.labels])
+
+
+def _refuse_few_classes(source: Source, names: tuple[str, ...]) -> None:
+    if len(names) < 2:
+        raise InputError(
+            "dataset.one_class",
+            f"{source.description} has only one class ({listed(names)}).",
+            "give images of at least two classes; of folders, each class is a folder of its own.",
+        )
+
+
+def _refuse_unseen_classes(train: SourceSplit, names: tuple[str, ...]) -> None:
+    counts = np.bincount(train.labels, minlength=len(names))
+    unseen = [names[i] for i in np.flatnonzero(counts == 0)]
+    if unseen:
+        noun = "This class has" if len(unseen) == 1 else "These classes have"
+        raise InputError(
+            "dataset.empty_class",
+            f"{noun} no images in the training data: {listed(unseen)}.",
+            "add images of it, or leave the class out; class indices count from 0 without gaps.",
+        )
+
+
+def _with_test_data(source: Source, other: Source, names: tuple[str, ...]) -> Source:
+    """Takes the test split from another source: its own test split, or all of it where it is not split."""
+    part = "test" if "test" in other.parts else "train"
+    note = f"test split: {other.description}"
+    if part == "train" and len(other.parts) > 1:
+        raise InputError(
+            "dataset.no_test_split",
+            f"The test data {other.description} is split, but has no test split.",
+            "give the folder of the split itself.",
+        )
+    if "test" in source.parts:
+        note += f", in place of the one of {source.description}"
+    parts = {**source.parts, "test": _aligned(other, part, names)}
+    return replace(source, parts=parts, notes=(*source.notes, *other.notes, note))
+
+
+def _typical_size(split: SourceSplit) -> tuple[int, int]:
+    """The most common (height, width), where most images share it; else the median of either."""
+    sizes, counts = np.unique(split.sizes, axis=0, return_counts=True)
+    if counts.max() * 2 > len(split):
+        height, width = sizes[np.argmax(counts)]
+    else:
+        height, width = np.median(split.sizes, axis=0)
+    return int(height), int(width)

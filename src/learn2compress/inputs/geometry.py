@@ -1,0 +1,41 @@
+"""The evaluation geometry: an image's short side resized to the target, then the centre cropped."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from learn2compress.core.dataset import Images
+
+
+def fitted(image: Image.Image, size: tuple[int, int]) -> Images:
+    """Fits an RGB image to `size` = (height, width): scaled to cover it, then centre-cropped.
+
+    Scaling is bicubic and antialiased. An image that has the right size already comes back unchanged.
+
+    Returns:
+        Pixels 0..255, shape (height, width, 3).
+    """
+    height, width = size
+    if image.size == (width, height):
+        return np.asarray(image)
+    scale = max(height / image.height, width / image.width)
+    if scale == 1:
+        # Whole pixels: half a pixel of shift would blur an image that needs no resampling at all.
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return np.asarray(image.crop((left, top, left + width, top + height)))
+    crop_width, crop_height = min(width / scale, image.width), min(height / scale, image.height)
+    x, y = (image.width - crop_width) / 2, (image.height - crop_height) / 2
+    # Resampling from a box is resize and crop in one: no rounding of the intermediate size.
+    box = (x, y, min(x + crop_width, image.width), min(y + crop_height, image.height))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=box))
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    """The threads that decode and resize; Pillow lets go of the interpreter lock while it does either."""
+    return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="l2c-images")

@@ -1,0 +1,206 @@
+"""Loading a `.keras` or `.h5` file without trusting it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.units import show_bytes
+from learn2compress.inputs.keras_safety import refuse_code
+from learn2compress.inputs.wording import shortened
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_CONFIG_LIMIT_BYTES = 64 * 10**6
+_EXPANSION_LIMIT = 100  # weights hardly compress; what unpacks to far more than its size is a bomb
+_EXPANSION_FREE_BYTES = 256 * 10**6
+_EXPECTED = (
+    "expected is a trained Keras model saved with model.save('model.keras'), or an .h5 file of a whole model"
+)
+
+
+def load_keras_file(path: Path) -> Any:
+    """Loads the model, uncompiled. What the file would have executed is refused first.
+
+    Args:
+        path: a `.keras` file, or an `.h5`/`.hdf5` file that holds a whole model; told apart by content.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        InputError: `teacher.not_found`, `teacher.not_a_model`, `teacher.saved_model`, `teacher.weights_only`,
+            `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
+            `teacher.load_failed`.
+    """
+    signature = _signature(path)
+    if signature.startswith(b"PK"):
+        config = _zip_config(path)
+        refuse_code(_without_training(config), str(path))
+        return _load(path, ".keras", None)
+    if signature == _HDF5_SIGNATURE:
+        config = _hdf5_config(path)
+        refuse_code(config, str(path))
+        return _load(path, ".h5", config if _drop_default_groups(config) else None)
+    raise InputError(
+        "teacher.not_a_model",
+        f"{path} is not a model: it is neither a .keras nor an .h5 file; {_EXPECTED}.",
+        _hint(path),
+    )
+
+
+def _signature(path: Path) -> bytes:
+    if path.is_dir():
+        if (path / "saved_model.pb").exists():
+            raise InputError(
+                "teacher.saved_model",
+                f"{path} is a SavedModel, which can't be read yet; {_EXPECTED}.",
+                "save the Keras model again with model.save('model.keras').",
+            )
+        raise InputError("teacher.not_a_model", f"{path} is a folder; {_EXPECTED}.", "give the file.")
+    try:
+        with path.open("rb") as file:
+            return file.read(8)
+    except FileNotFoundError as error:
+        raise InputError(
+            "teacher.not_found", f"There is no file {path}.", "check the path of the model."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            "teacher.unreadable", f"{path} can't be read ({error}).", "check its permissions."
+        ) from error
+
+
+def _hint(path: Path) -> str:
+    if path.suffix.lower() == ".tflite":
+        return "a .tflite file can't be trained from; give the Keras model that it was converted from."
+    if path.stat().st_size == 0:
+        return "the file is empty; save the model again."
+    return "save the trained model with model.save('model.keras') and give that file."
+
+
+def _zip_config(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            packed = path.stat().st_size
+            bomb = unpacked > max(_EXPANSION_LIMIT * packed, _EXPANSION_FREE_BYTES)
+            if bomb or ("config.json" in entries and entries["config.json"].file_size > _CONFIG_LIMIT_BYTES):
+                raise InputError(
+                    "teacher.zip_bomb",
+                    f"{path} is {show_bytes(packed)} but would unpack to {show_bytes(unpacked)}: not opened.",
+                    "save the model again with model.save('model.keras').",
+                )
+            if "config.json" not in entries or not any(name.startswith("model.weights") for name in entries):
+                raise InputError(
+                    "teacher.not_a_model",
+                    f"{path} is an archive, but not of a Keras model; {_EXPECTED}.",
+                    _hint(path),
+                )
+            return _decoded(archive.read("config.json"))
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        ValueError,
+        RecursionError,
+        RuntimeError,
+        NotImplementedError,
+    ) as e:
+        raise _damaged(path, e) from e
+
+
+def _hdf5_config(path: Path) -> Any:
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+            if config is None:
+                raise InputError(
+                    "teacher.weights_only",
+                    f"{path} holds weights or other data, but not the model they belong to; {_EXPECTED}.",
+                    "build the model in Python, load the weights into it, then model.save('model.keras').",
+                )
+            return _decoded(config)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _decoded(text: bytes | str) -> Any:
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise ValueError("its configuration is not an object")
+    return config
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        "teacher.damaged_file",
+        f"{path} is damaged or incomplete ({shortened(error)}).",
+        "copy or download it again, or save the model again with model.save('model.keras').",
+    )
+
+
+def _without_training(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the loss, metrics and optimizer: they are not loaded, so they may be the user's own."""
+    return {key: value for key, value in config.items() if key != "compile_config"}
+
+
+def _drop_default_groups(config: Any) -> bool:
+    """Removes `groups: 1` from depthwise convolutions: Keras 2 wrote it, and Keras 3 refuses to read it.
+
+    Returns:
+        Whether anything was removed.
+    """
+    changed = False
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            inner = item.get("config")
+            if (
+                item.get("class_name") == "DepthwiseConv2D"
+                and isinstance(inner, dict)
+                and inner.get("groups") == 1
+            ):
+                del inner["groups"]
+                changed = True
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return changed
+
+
+def _load(path: Path, suffix: str, new_config: Any) -> Any:
+    import keras
+
+    if path.suffix == suffix and new_config is None:
+        return _loaded(keras, path, path)
+    # Keras goes by the file's name, and only reads the configuration from the file: work on a copy.
+    with tempfile.TemporaryDirectory(prefix="l2c-") as folder:
+        copy = Path(folder, path.stem + suffix)
+        shutil.copyfile(path, copy)
+        if new_config is not None:
+            import h5py
+
+            with h5py.File(copy, "r+") as file:
+                file.attrs["model_config"] = json.dumps(new_config)
+        return _loaded(keras, copy, path)
+
+
+def _loaded(keras: Any, file: Path, path: Path) -> Any:
+    try:
+        return keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:
+        raise InputError(
+            "teacher.load_failed",
+            f"Keras {keras.__version__} can't load {path} ({shortened(error, 300)}).",
+            "load it with the Keras version that wrote it and save it again as .keras; or pass the live "
+            "model to learn2compress.compress(model, ...).",
+        ) from error

@@ -1,0 +1,52 @@
+"""What a teacher's outputs are, and probabilities made of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.dataset import Probabilities
+
+Outputs = Literal["probabilities", "scores", "logits"]
+
+
+def as_probabilities(outputs: NDArray[np.float32], kind: Outputs) -> Probabilities:
+    """Outputs (n, classes) of the given kind as probabilities that sum to 1 in each row."""
+    if kind == "logits":
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    if kind == "scores":
+        positive = np.maximum(outputs, 1e-7)
+        return np.asarray(positive / positive.sum(axis=1, keepdims=True), np.float32)
+    return outputs
+
+
+def outputs_kind(keras_model: Any, outputs: NDArray[np.float32]) -> Outputs:
+    """Told by the outputs on real images, and by the last activation where they leave a doubt.
+
+    Args:
+        keras_model: the model, or None for a callable.
+        outputs: finite, shape (examples, classes).
+    """
+    activation = _last_activation(keras_model)
+    never_negative = outputs.min() >= -1e-6
+    sums_to_one = np.abs(outputs.sum(axis=1) - 1).max() < 1e-3
+    if activation == "softmax" or (never_negative and sums_to_one):
+        return "probabilities"
+    in_unit_range = never_negative and outputs.max() <= 1 + 1e-6
+    if in_unit_range and (activation == "sigmoid" or keras_model is None):
+        return "scores"
+    return "logits"
+
+
+def _last_activation(keras_model: Any) -> str:
+    """`softmax` for `Dense(10, activation="softmax")` or a Softmax layer at the end; empty when not known."""
+    try:
+        layer = keras_model.outputs[0]._keras_history.operation
+    except (AttributeError, TypeError, ValueError):
+        return ""
+    if type(layer).__name__ == "Softmax":
+        return "softmax"
+    return getattr(getattr(layer, "activation", None), "__name__", "")

@@ -1,0 +1,98 @@
+"""Finding the images of a folder and making sure that each can be decoded, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
+from learn2compress.inputs.decode import EXTENSIONS, ImageFile, bombs_refused, inspect
+from learn2compress.inputs.geometry import pool
+from learn2compress.inputs.wording import counted, listed, shortened
+
+UNDECODABLE_LIMIT = 0.05
+_STEP = 64  # images between two progress events
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a class folder: image paths in sorted order, and other files counted by extension."""
+
+    images: tuple[Path, ...]
+    others: Counter[str]
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is the system's own (`.DS_Store`, `__MACOSX`)."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Visible folders directly inside, sorted by name."""
+    return sorted((p for p in folder.iterdir() if p.is_dir() and not hidden(p.name)), key=lambda p: p.name)
+
+
+def list_images(folder: Path, recursive: bool = True) -> Listing:
+    """The images in a folder, by extension, and in the folders below it."""
+    images: list[Path] = []
+    others: Counter[str] = Counter()
+    for where, below, names in os.walk(folder):
+        below[:] = [] if not recursive else sorted(name for name in below if not hidden(name))
+        for name in names:
+            path = Path(where, name)
+            if hidden(name):
+                continue
+            if path.suffix.lower() in EXTENSIONS:
+                images.append(path)
+            else:
+                others[path.suffix.lower() or name] += 1
+    return Listing(tuple(sorted(images, key=lambda p: p.relative_to(folder).parts)), others)
+
+
+def decodable(
+    root: Path, paths: Sequence[Path], progress: Progress
+) -> tuple[list[ImageFile | None], tuple[str, ...]]:
+    """Decodes every image once, on a pool of threads.
+
+    Returns:
+        One record per path, None for a file that is skipped; and notes that say what was skipped.
+
+    Raises:
+        InputError: `dataset.undecodable` when more than 5 % of the files can't be decoded.
+    """
+    bad: list[str] = []
+    files: list[ImageFile | None] = []
+    with progress.stage("check images", total=len(paths)) as stage, bombs_refused():
+        for number, (path, found) in enumerate(zip(paths, pool().map(_attempt, paths), strict=True), start=1):
+            if isinstance(found, ImageFile):
+                files.append(found)
+            else:
+                files.append(None)
+                bad.append(f"{path.relative_to(root).as_posix()} ({found})")
+            if number % _STEP == 0 or number == len(paths):
+                stage.at(number)
+    if not bad:
+        return files, ()
+    if len(bad) > UNDECODABLE_LIMIT * len(paths):
+        raise InputError(
+            "dataset.undecodable",
+            f"{len(bad)} of {counted(len(paths), 'image')} in {root} can't be decoded: {listed(bad)}.",
+            f"replace or delete them; at most {UNDECODABLE_LIMIT:.0%} are skipped.",
+        )
+    verb = "is" if len(bad) == 1 else "are"
+    message = f"{counted(len(bad), 'image')} can't be decoded and {verb} skipped: {listed(bad)}"
+    progress.warn(message, "check images", files=bad)
+    return files, (message,)
+
+
+def _attempt(path: Path) -> ImageFile | str:
+    try:
+        return inspect(path)
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged bytes; the file is reported by name
+        if type(error).__name__.startswith("DecompressionBomb"):
+            return "it has too many pixels"
+        return shortened(error, 80).replace(str(path), path.name)

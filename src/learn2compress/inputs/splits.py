@@ -1,0 +1,136 @@
+"""Splits: the ones a source has, and the ones made where it lacks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.dataset import ImageSplit, Labels
+from learn2compress.core.errors import InputError
+from learn2compress.inputs.wording import counted, listed
+
+FRACTION = 0.1
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+# Each made split draws from a random stream of its own.
+_STREAMS = {"test": 1, "validation": 2}
+
+
+class SourceSplit(ImageSplit, Protocol):
+    """An image split that can be cut up and relabelled."""
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(height, width) of each image, shape (examples, 2)."""
+
+    def subset(self, indices: NDArray[np.int64]) -> SourceSplit:
+        """The split that holds only these examples."""
+
+    def with_labels(self, labels: Labels) -> SourceSplit:
+        """The same images under other class indices."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader found, before classes are aligned and missing splits are made.
+
+    Attributes:
+        parts: splits by name (`train`, `validation`, `test`); a source that is not split has only `train`.
+        names: class names of each part by its own class indices; None where the source names no classes.
+        description: where it came from, for people.
+        notes: what was done on the way.
+    """
+
+    parts: dict[str, SourceSplit]
+    names: dict[str, tuple[str, ...]] | None
+    description: str
+    notes: tuple[str, ...] = ()
+
+
+def stratified(
+    labels: Labels, fraction: float, seed: int | tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Takes `fraction` of each class (rounded, at least one example of each class present).
+
+    Args:
+        labels: class indices, shape (examples,).
+        fraction: of each class, in (0, 1).
+        seed: the same seed and labels give the same split.
+
+    Returns:
+        Indices of (the rest, the taken), each in ascending order; together they are all examples.
+    """
+    random = np.random.default_rng(seed)
+    taken = [np.empty(0, np.int64)]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(1, round(fraction * len(members)))
+        taken.append(random.permutation(members)[:count])
+    chosen = np.sort(np.concatenate(taken))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def balanced_sample(labels: Labels, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Indices of at most `count` examples, as evenly over the classes as those allow, in ascending order."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    # The k-th example of every class comes before the (k+1)-th of any.
+    rank = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[order] == label)
+        rank[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(rank, kind="stable")[:count]])
+
+
+def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int) -> Source:
+    """Takes a validation and a test split out of the training split where the source has none.
+
+    Each gets 10 % of what the training split had, stratified by class, at least one example a class.
+
+    Raises:
+        InputError: `dataset.class_too_small` when a class has too few images for that.
+    """
+    parts = dict(source.parts)
+    train = parts["train"]
+    missing = [name for name in ("test", "validation") if name not in parts]
+    if not missing:
+        return source
+    _refuse_small_classes(train.labels, class_names, len(missing))
+    notes = list(source.notes)
+    left = np.arange(len(train))
+    for name in missing:
+        # A fraction of the original count, so that both made splits are of one size.
+        fraction = FRACTION * len(train) / len(left)
+        rest, taken = stratified(train.labels[left], fraction, (seed, _STREAMS[name]))
+        parts[name] = train.subset(left[taken])
+        left = left[rest]
+        notes.append(
+            f"{name} split: made of {counted(len(taken), 'training example')}, "
+            f"stratified by class, seed {seed}, because the data has none"
+        )
+    parts["train"] = train.subset(left)
+    return replace(source, parts=parts, notes=tuple(notes))
+
+
+def _refuse_small_classes(labels: Labels, class_names: tuple[str, ...], made: int) -> None:
+    counts = np.bincount(labels, minlength=len(class_names))
+    small = [f"{class_names[i]} ({counts[i]})" for i in np.flatnonzero(counts <= made)]
+    if small:
+        raise InputError(
+            "dataset.class_too_small",
+            f"These classes have too few images to make {counted(made, 'split')} out of the training data: "
+            f"{listed(small)}.",
+            f"give each class at least {made + 1} images (better hundreds), or give the splits yourself.",
+        )

@@ -1,0 +1,36 @@
+"""A teacher as one computation, from pixels to probabilities: what its baseline files contain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from learn2compress.inputs.teacher import Teacher
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
+    """A function of tensors: float32 pixels 0..255 (n, height, width, 3) to probabilities (n, classes)."""
+    from keras import ops
+
+    preprocess = teacher.preprocess
+
+    def call(pixels: Any) -> Any:
+        if teacher.channels == 1:
+            grey = ops.round(ops.sum(pixels * ops.array(LUMA, "float32"), axis=-1, keepdims=True))
+            values = grey * preprocess.scale[0] + preprocess.offset[0]
+        else:
+            values = pixels[..., ::-1] if preprocess.bgr else pixels
+            if preprocess.name != "raw":
+                values = values * ops.array(preprocess.scale, "float32") + ops.array(
+                    preprocess.offset, "float32"
+                )
+        outputs = ops.cast(teacher.keras_model(values, training=False), "float32")
+        if teacher.outputs == "logits":
+            return ops.softmax(outputs, axis=-1)
+        if teacher.outputs == "scores":
+            return outputs / ops.maximum(ops.sum(outputs, axis=-1, keepdims=True), 1e-9)
+        return outputs
+
+    return call

@@ -1,0 +1,68 @@
+"""Everything that is measured of a set of files, in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.family import Accuracy, Latency
+from learn2compress.core.progress import Progress
+from learn2compress.measure.accuracy import accuracy_of
+from learn2compress.measure.graph import describe
+from learn2compress.measure.latency import latencies
+from learn2compress.measure.memory import peak_memory_bytes
+from learn2compress.measure.size import size_bytes, zipped_bytes
+
+
+@dataclass(frozen=True)
+class FileMeasurements:
+    """What was measured of one file; the fields are those of `core.family.Model`."""
+
+    size_bytes: int
+    zipped_bytes: int
+    parameters: int
+    macs: int
+    accuracy: Accuracy
+    latency_ms: Latency
+    peak_memory_bytes: int
+
+
+def measure_files(paths: Sequence[Path], dataset: Dataset, progress: Progress) -> list[FileMeasurements]:
+    """Measures the files in the order given; latencies are interleaved, so their ratios hold."""
+    images = len(dataset.validation) + len(dataset.test)
+    accuracies = []
+    with progress.stage("accuracy of the files", images * len(paths)) as stage:
+        for path in paths:
+            stage.message = path.stem
+            validation = accuracy_of(path, dataset.validation, stage=stage)
+            test = accuracy_of(path, dataset.test, stage=stage)
+            accuracies.append(
+                Accuracy(
+                    validation=validation.accuracy,
+                    test=test.accuracy,
+                    validation_examples=validation.examples,
+                    test_examples=test.examples,
+                    per_class_test=test.per_class,
+                )
+            )
+    with progress.stage("latency and memory", len(paths) + 1) as stage:
+        timings = latencies(paths)
+        stage.advance()
+        memory = [peak_memory_bytes(path) for path in stage.track(paths)]
+    described = [describe(path) for path in paths]
+    return [
+        FileMeasurements(
+            size_bytes=size_bytes(path),
+            zipped_bytes=zipped_bytes(path),
+            parameters=file.parameters,
+            macs=file.macs,
+            accuracy=accuracy,
+            latency_ms=timing,
+            peak_memory_bytes=peak,
+        )
+        for path, file, accuracy, timing, peak in zip(
+            paths, described, accuracies, timings, memory, strict=True
+        )
+    ]

@@ -1,0 +1,98 @@
+"""Runs a measuring module in a fresh Python process: the request goes in, the reply comes out, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import learn2compress
+from learn2compress.core.errors import InputError, L2CError
+
+
+def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: float) -> dict[str, Any]:
+    """The reply of `python -m module` to `request`.
+
+    Args:
+        module: full name of a module that calls `answer` when run.
+        request: what it is asked, JSON-able.
+        about: the files it is about, for messages.
+        timeout_seconds: after this the process is killed.
+
+    Raises:
+        InputError: what the module raised; or `measure.crashed` or `measure.timeout`.
+    """
+    # -P: without it the folder the user stands in comes first, and a stray numpy.py there would be imported.
+    command = [sys.executable, "-P", "-m", module]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_seconds,
+            env=_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            "measure.timeout",
+            f"Measuring {about} took longer than {timeout_seconds:.0f} s and was stopped.",
+            "measure on a host that is not busy, or leave the slowest file out.",
+        ) from error
+    reply = _last_json(done.stdout)
+    if reply is None:
+        raise InputError(
+            "measure.crashed",
+            f"The process that measured {about} {_ending(done.returncode)}{_last_words(done.stderr)}",
+            "check the file with `l2c inspect`; convert it again if it is damaged.",
+        )
+    if "error" in reply:
+        raise InputError(*reply["error"])
+    return reply
+
+
+def answer(reply_to: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """The other end: reads the request, writes the reply, or the error that was met."""
+    try:
+        reply = reply_to(json.load(sys.stdin))
+    except L2CError as error:
+        reply = {"error": [error.code, error.what, error.fix]}
+    sys.stdout.write("\n" + json.dumps(reply) + "\n")
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with the folder that learn2compress was imported from: it may not be installed."""
+    here = str(Path(learn2compress.__file__).parents[1])
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([inherited] if inherited else [])])}
+
+
+def _last_json(text: str) -> dict[str, Any] | None:
+    lines = text.strip().splitlines()
+    try:
+        reply = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return reply if isinstance(reply, dict) else None
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("INFO:")]
+    return f": {lines[-1].strip()[:300]}" if lines else "."

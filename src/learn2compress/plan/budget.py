@@ -1,0 +1,58 @@
+"""How the time asked for is spent: soft labels, joint training, quantization-aware training, and the finish."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# Shares of the budget. Chosen on CIFAR-10 and the clothing photos, see docs/decisions/.
+SOFT_LABEL_SHARE = 0.2
+QUANTIZATION_SHARE = 0.18
+MOST_VIEWS = 12
+# More epochs than this bring next to nothing; a small data set ends before its budget.
+MOST_EPOCHS = 300
+FEWEST_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Seconds for what remains after the soft labels."""
+
+    joint_seconds: float
+    quantization_seconds: float
+
+
+def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:
+    """How many views of the training set the teacher can label within its share of the budget (at least one)."""
+    seconds_per_view = images / images_per_second
+    return max(1, min(MOST_VIEWS, math.floor(SOFT_LABEL_SHARE * budget_seconds / seconds_per_view)))
+
+
+def phases(remaining_seconds: float, finish_seconds: float) -> Phases:
+    """Splits what remains between joint and quantization-aware training.
+
+    Args:
+        remaining_seconds: of the budget.
+        finish_seconds: what export, verification and measurement will take, estimated.
+    """
+    training = max(1.0, remaining_seconds - finish_seconds)
+    quantization = QUANTIZATION_SHARE * training
+    return Phases(training - quantization, quantization)
+
+
+def affordable_steps(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
+    """Training steps that fit into the seconds, between a floor that can learn and a ceiling that suffices."""
+    return max(FEWEST_STEPS, min(int(seconds / step_seconds), MOST_EPOCHS * steps_per_epoch))
+
+
+def finish_seconds(images: int, labeller_rate: float, members: int) -> float:
+    """What export, verification and measurement will take.
+
+    Args:
+        images: in the validation and the test split together.
+        labeller_rate: images per second of the teacher's float32 file.
+        members: how many.
+    """
+    # Beside the float32 teacher, its int8 form takes about a third of that time, and a member less.
+    passes = 1.35 + 0.25 * members
+    return images / labeller_rate * passes + 8 + 9 * members

@@ -1,0 +1,132 @@
+"""Which members to train: one within each bound asked for, the others spread evenly between large and tiny."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.member import Cost, MemberSpec
+from learn2compress.core.target import Target
+
+# Only these bounds are known before training; accuracy and drop are checked on the finished family.
+PLANNED = {"size": lambda cost: cost.size_bytes, "macs": lambda cost: cost.macs}
+SIZE_WORDS = ("large", "medium", "small", "tiny", "micro")
+# The tiniest member by default: this many times smaller than the largest.
+DEFAULT_SPREAD = 12.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A member that could be trained, and what it would cost."""
+
+    spec: MemberSpec
+    cost: Cost
+
+
+def within(candidate: Candidate, target: Target) -> bool:
+    """Whether the bound holds for what is known before training."""
+    return target.metric not in PLANNED or target.holds(PLANNED[target.metric](candidate.cost))
+
+
+def largest_within(candidates: Sequence[Candidate], target: Target) -> Candidate:
+    """The largest candidate within a bound.
+
+    Raises:
+        InputError: `target.unsatisfiable` when even the smallest candidate is beyond it.
+    """
+    fitting = [c for c in candidates if within(c, target)]
+    if not fitting:
+        smallest = min(candidates, key=lambda c: PLANNED[target.metric](c.cost))
+        value = PLANNED[target.metric](smallest.cost)
+        raise InputError(
+            "target.unsatisfiable",
+            f"The target {target.text} can't be met: the smallest member that can be built here has "
+            f"{target.metric} {value:.0f}.",
+            f"ask for at least {target.metric}<={math.ceil(value)}, or for a smaller input size.",
+        )
+    return max(fitting, key=lambda c: c.cost.size_bytes)
+
+
+def choose_members(
+    candidates: Sequence[Candidate],
+    targets: Sequence[Target],
+    count: int,
+    largest_bytes: float,
+) -> list[Candidate]:
+    """Picks the members, widest first.
+
+    Args:
+        candidates: all that can be built.
+        targets: bounds; each bound on size or MACs gets a member of its own.
+        count: how many members there should be at least.
+        largest_bytes: size of the largest member where no target says otherwise.
+    """
+    chosen: dict[str, Candidate] = {}
+    for target in targets:
+        if target.metric not in PLANNED:
+            continue
+        pick = largest_within(candidates, target)
+        known = chosen.get(pick.spec.name, pick)
+        spec = replace(known.spec, targets=(*known.spec.targets, target.text))
+        chosen[pick.spec.name] = Candidate(spec, pick.cost)
+    smallest = min(c.cost.size_bytes for c in candidates)
+    if not chosen:
+        pick = _nearest(candidates, max(largest_bytes, smallest))
+        chosen[pick.spec.name] = pick
+    top = max(c.cost.size_bytes for c in chosen.values())
+    bottom = max(smallest, top / DEFAULT_SPREAD)
+    while len(chosen) < min(count, len(candidates)):
+        pick = _fill_gap(candidates, list(chosen.values()), bottom)
+        if pick is None:
+            break
+        chosen[pick.spec.name] = pick
+    ordered = sorted(chosen.values(), key=lambda c: -c.cost.size_bytes)
+    return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
+
+
+def names(ordered: Sequence[Candidate]) -> list[str]:
+    """File names, largest first: `large`, `medium`, `tiny`, or numbered where words run out."""
+    n = len(ordered)
+    words = {1: ["small"], 2: ["large", "small"], 3: ["large", "small", "tiny"]}.get(n)
+    if words is None:
+        words = list(SIZE_WORDS[:n]) if n <= len(SIZE_WORDS) else [f"member-{i + 1}" for i in range(n)]
+    return words
+
+
+def _nearest(candidates: Sequence[Candidate], size_bytes: float) -> Candidate:
+    """The largest candidate of at most this size, else the smallest of all."""
+    fitting = [c for c in candidates if c.cost.size_bytes <= size_bytes]
+    if not fitting:
+        return min(candidates, key=lambda c: c.cost.size_bytes)
+    return max(fitting, key=lambda c: c.cost.size_bytes)
+
+
+def _fill_gap(
+    candidates: Sequence[Candidate], chosen: Sequence[Candidate], bottom: float
+) -> Candidate | None:
+    """A candidate in the widest gap (on a log scale) of the sizes chosen so far; None when there is none left."""
+    taken = {c.spec.name for c in chosen}
+    sizes = sorted((c.cost.size_bytes for c in chosen), reverse=True)
+    if sizes[-1] > 1.5 * bottom:
+        wanted = bottom
+    else:
+        gaps = [(a / b, math.sqrt(a * b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+        if not gaps:
+            return None
+        wanted = max(gaps)[1]
+    free = [c for c in candidates if c.spec.name not in taken and c.cost.size_bytes < sizes[0]]
+    if not free:
+        return None
+    return min(free, key=lambda c: abs(math.log(c.cost.size_bytes / wanted)))
+
+
+def largest_by_default(teacher_parameters: int | None) -> float:
+    """Bytes of the largest member where no target says otherwise: a little under a tenth of the float32 teacher.
+
+    A black-box teacher of unknown size gets students of about 300 kB.
+    """
+    if not teacher_parameters:
+        return 300_000
+    return 4 * teacher_parameters / 10.5

@@ -1,0 +1,226 @@
+"""How an app loads a member: code for Kotlin, Swift and Python with the member's file name and input size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from learn2compress.core.family import Member
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Code for one language and library, and what makes the library available."""
+
+    language: str
+    library: str
+    install: str
+    code: str
+
+
+def snippets(member: Member) -> tuple[Snippet, ...]:
+    """The snippets for one member; the files of the others load the same way."""
+    file = PurePosixPath(member.file or f"models/{member.name}.tflite")
+    height, width = member.input_size
+    blanks = {
+        "@PATH@": str(file),
+        "@FILE@": file.name,
+        "@STEM@": file.stem,
+        "@WIDTH@": str(width),
+        "@HEIGHT@": str(height),
+    }
+    filled = []
+    for language, library, install, code in _SNIPPETS:
+        for blank, text in blanks.items():
+            code = code.replace(blank, text)  # noqa: PLW2901
+        filled.append(Snippet(language, library, install, code.strip("\n")))
+    return tuple(filled)
+
+
+_KOTLIN_MEDIAPIPE = """
+// @FILE@ lies in app/src/main/assets; the labels are inside it.
+import android.media.ThumbnailUtils
+import com.google.mediapipe.framework.image.BitmapImageBuilder
+import com.google.mediapipe.tasks.core.BaseOptions
+import com.google.mediapipe.tasks.vision.core.RunningMode
+import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier
+
+val options = ImageClassifier.ImageClassifierOptions.builder()
+    .setBaseOptions(BaseOptions.builder().setModelAssetPath("@FILE@").build())
+    .setRunningMode(RunningMode.IMAGE)
+    .setMaxResults(3)
+    .build()
+val classifier = ImageClassifier.createFromOptions(context, options)
+
+// photo: an ARGB_8888 Bitmap. Cropped to the centre, as the accuracy was measured.
+val fitted = ThumbnailUtils.extractThumbnail(photo, @WIDTH@, @HEIGHT@)
+val result = classifier.classify(BitmapImageBuilder(fitted).build())
+for (category in result.classificationResult().classifications().first().categories()) {
+    Log.i("classifier", "${category.categoryName()} ${category.score()}")
+}
+"""
+
+_KOTLIN_LITERT = """
+// @FILE@ and labels.txt lie in app/src/main/assets.
+import android.content.Context
+import android.graphics.Bitmap
+import android.media.ThumbnailUtils
+import java.io.FileInputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.channels.FileChannel
+import org.tensorflow.lite.Interpreter
+
+class Classifier(context: Context) : AutoCloseable {
+    private val labels = context.assets.open("labels.txt").bufferedReader().use { it.readLines() }
+    private val interpreter = context.assets.openFd("@FILE@").use { asset ->
+        FileInputStream(asset.fileDescriptor).use { stream ->
+            Interpreter(
+                stream.channel.map(FileChannel.MapMode.READ_ONLY, asset.startOffset, asset.declaredLength),
+                Interpreter.Options().setNumThreads(1),
+            )
+        }
+    }
+
+    /** The most probable label of an ARGB_8888 bitmap, and its probability. */
+    fun classify(photo: Bitmap): Pair<String, Float> {
+        val (_, height, width) = interpreter.getInputTensor(0).shape()  // 1, @HEIGHT@, @WIDTH@, 3
+        val pixels = IntArray(width * height)
+        ThumbnailUtils.extractThumbnail(photo, width, height)
+            .getPixels(pixels, 0, width, 0, 0, width, height)
+        val input = ByteBuffer.allocateDirect(pixels.size * 3).order(ByteOrder.nativeOrder())
+        for (pixel in pixels) {  // RGB, 0 to 255: nothing to normalise
+            input.put((pixel shr 16).toByte()).put((pixel shr 8).toByte()).put(pixel.toByte())
+        }
+        input.rewind()
+        val output = ByteBuffer.allocateDirect(labels.size).order(ByteOrder.nativeOrder())
+        interpreter.run(input, output)
+
+        val scale = interpreter.getOutputTensor(0).quantizationParams()
+        val best = labels.indices.maxByOrNull { output.get(it).toInt() and 0xFF }!!
+        return labels[best] to ((output.get(best).toInt() and 0xFF) - scale.zeroPoint) * scale.scale
+    }
+
+    override fun close() = interpreter.close()
+}
+"""
+
+_FITTED = """
+/// Scales the photo and crops it to the centre, as the accuracy was measured.
+func fitted(_ photo: UIImage, width: CGFloat, height: CGFloat) -> UIImage {
+    let scale = max(width / photo.size.width, height / photo.size.height)
+    let size = CGSize(width: photo.size.width * scale, height: photo.size.height * scale)
+    let origin = CGPoint(x: (width - size.width) / 2, y: (height - size.height) / 2)
+    let format = UIGraphicsImageRendererFormat()
+    format.scale = 1
+    return UIGraphicsImageRenderer(size: CGSize(width: width, height: height), format: format)
+        .image { _ in photo.draw(in: CGRect(origin: origin, size: size)) }
+}
+"""
+
+_SWIFT_MEDIAPIPE = (
+    """
+// @FILE@ is in the app's bundle; the labels are inside it.
+import MediaPipeTasksVision
+import UIKit
+
+let options = ImageClassifierOptions()
+options.baseOptions.modelAssetPath = Bundle.main.path(forResource: "@STEM@", ofType: "tflite")!
+options.runningMode = .image
+options.maxResults = 3
+let classifier = try ImageClassifier(options: options)
+
+let image = try MPImage(uiImage: fitted(photo, width: @WIDTH@, height: @HEIGHT@))
+let result = try classifier.classify(image: image)
+for category in result.classificationResult.classifications.first?.categories ?? [] {
+    print(category.categoryName ?? "", category.score)
+}
+"""
+    + _FITTED
+)
+
+_SWIFT_LITERT = (
+    """
+// @FILE@ and labels.txt are in the app's bundle.
+import TensorFlowLite
+import UIKit
+
+final class Classifier {
+    private let interpreter: Interpreter
+    private let labels: [String]
+
+    init() throws {
+        let bundle = Bundle.main
+        let list = bundle.path(forResource: "labels", ofType: "txt")!
+        labels = try String(contentsOfFile: list, encoding: .utf8)
+            .split(separator: "\\n").map(String.init)
+        interpreter = try Interpreter(modelPath: bundle.path(forResource: "@STEM@", ofType: "tflite")!)
+        try interpreter.allocateTensors()
+    }
+
+    /// The most probable label of a photo, and its probability.
+    func classify(_ photo: UIImage) throws -> (label: String, probability: Float) {
+        let width = @WIDTH@, height = @HEIGHT@
+        let context = CGContext(
+            data: nil, width: width, height: height, bitsPerComponent: 8, bytesPerRow: width * 4,
+            space: CGColorSpaceCreateDeviceRGB(), bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue)!
+        let image = fitted(photo, width: CGFloat(width), height: CGFloat(height)).cgImage!
+        context.draw(image, in: CGRect(x: 0, y: 0, width: width, height: height))
+        let rgba = context.data!.bindMemory(to: UInt8.self, capacity: width * height * 4)
+        var rgb = Data(capacity: width * height * 3)  // 0 to 255: nothing to normalise
+        for pixel in 0..<(width * height) { rgb.append(rgba + pixel * 4, count: 3) }
+
+        try interpreter.copy(rgb, toInputAt: 0)
+        try interpreter.invoke()
+        let output = try interpreter.output(at: 0)
+        let scale = output.quantizationParameters!
+        let values = [UInt8](output.data)
+        let best = values.indices.max { values[$0] < values[$1] }!
+        return (labels[best], Float(Int(values[best]) - scale.zeroPoint) * scale.scale)
+    }
+}
+"""
+    + _FITTED
+)
+
+_PYTHON_LITERT = """
+import zipfile
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image, ImageOps
+
+PATH = "@PATH@"
+
+with zipfile.ZipFile(PATH) as inside:  # the labels are appended to the file as a zip archive
+    labels = inside.read("labels.txt").decode().splitlines()
+interpreter = Interpreter(PATH, num_threads=1)
+interpreter.allocate_tensors()
+(image_in,) = interpreter.get_input_details()
+(scores_out,) = interpreter.get_output_details()
+
+_, height, width, _ = image_in["shape"].tolist()  # 1, @HEIGHT@, @WIDTH@, 3
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BILINEAR))  # uint8, not normalised
+interpreter.set_tensor(image_in["index"], pixels[np.newaxis])
+interpreter.invoke()
+
+scale, zero_point = scores_out["quantization"]
+scores = interpreter.get_tensor(scores_out["index"])[0].astype(np.float32)
+probabilities = scale * (scores - zero_point)
+for index in np.argsort(-probabilities)[:3]:
+    print(f"{labels[index]}  {probabilities[index]:.3f}")
+"""
+
+_SNIPPETS = (
+    (
+        "Kotlin",
+        "MediaPipe Tasks",
+        'implementation("com.google.mediapipe:tasks-vision:0.10.35")',
+        _KOTLIN_MEDIAPIPE,
+    ),
+    ("Kotlin", "LiteRT", 'implementation("com.google.ai.edge.litert:litert:2.1.5")', _KOTLIN_LITERT),
+    ("Swift", "MediaPipe Tasks", "pod 'MediaPipeTasksVision'", _SWIFT_MEDIAPIPE),
+    ("Swift", "LiteRT", "pod 'TensorFlowLiteSwift'", _SWIFT_LITERT),
+    ("Python", "LiteRT", "pip install ai-edge-litert numpy pillow", _PYTHON_LITERT),
+)

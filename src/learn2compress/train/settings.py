@@ -1,0 +1,71 @@
+"""How a route trains: what was found best for students from scratch and for cuts of a trained teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from learn2compress.core.member import Route
+from learn2compress.train.optimizers import ConvMuon
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Hyperparameters of a run.
+
+    Attributes:
+        dtype: policy of the layers in joint training.
+        batch_size: images a step, joint and quantization-aware.
+        peak: highest learning rate of joint training.
+        quantization_peak: highest learning rate of quantization-aware training.
+        temperature, hard: of the distillation loss.
+        momentum: of the batch-norm statistics.
+        warmup: share of the steps in which the learning rate rises.
+        average: momentum of the weights' moving average; 0 for none.
+    """
+
+    dtype: str
+    batch_size: int
+    peak: float
+    quantization_peak: float
+    temperature: float
+    hard: float
+    momentum: float
+    warmup: float
+    average: float
+
+
+SETTINGS: dict[Route, TrainingSettings] = {
+    "fresh": TrainingSettings(
+        dtype="mixed_bfloat16",
+        batch_size=256,
+        peak=0.06,
+        quantization_peak=5e-4,
+        temperature=3.0,
+        hard=0.3,
+        momentum=0.97,
+        warmup=0.2,
+        average=0.99,
+    ),
+    # Depthwise convolutions gain nothing from bfloat16 on a CPU, and trained weights lose by it.
+    "teacher": TrainingSettings(
+        dtype="float32",
+        batch_size=32,
+        peak=1e-3,
+        quantization_peak=1e-4,
+        temperature=2.0,
+        hard=0.3,
+        momentum=0.97,
+        warmup=0.1,
+        average=0.99,
+    ),
+}
+
+
+def optimizer_for(route: Route, settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    """Muon moves fresh kernels fast; trained ones keep what they know better under Adam."""
+    average = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
+    if route == "fresh":
+        return ConvMuon(settings.peak, **average)
+    return keras.optimizers.AdamW(settings.peak, weight_decay=1e-4, beta_2=0.99, **average)

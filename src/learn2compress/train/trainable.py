@@ -1,0 +1,83 @@
+"""The form a member is trained in: same graph and weights, faster kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("learn2compress")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch norm that uses TensorFlow's fused kernel in training.
+
+    Keras 3 composes batch norm of separate reductions and products. On a CPU these are bound by memory: a step of a
+    small convnet takes 1.8 times as long as with the fused kernel (measured: `benchmarks/batch_norm.py`). On JAX,
+    XLA fuses them by itself.
+    """
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """(n, h, w, c) -> the same; updates the moving statistics when training."""
+        if not training or keras.backend.backend() != "tensorflow" or len(inputs.shape) != 4:
+            return super().call(inputs, training=training)
+        from learn2compress.train.fused_kernel import batch_norm
+
+        outputs, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        return outputs
+
+
+def trainable(model: keras.Model, dtype: str, momentum: float) -> keras.Model:
+    """A copy for training, with the same layer names and weights.
+
+    Args:
+        model: functional model.
+        dtype: dtype policy of its layers, `float32` or `mixed_bfloat16`; the last layer stays float32.
+        momentum: of the batch-norm statistics.
+    """
+    last = model.layers[-1].name
+
+    def clone(layer: Any) -> Any:
+        config = {**layer.get_config(), "dtype": "float32" if layer.name == last else dtype}
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.center and layer.scale:
+            return FusedBatchNormalization.from_config({**config, "momentum": momentum})
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def plain(model: keras.Model) -> keras.Model:
+    """The float32 copy made of ordinary Keras layers only: what is saved and folded."""
+
+    def clone(layer: Any) -> Any:
+        config = {**layer.get_config(), "dtype": "float32"}
+        if isinstance(layer, FusedBatchNormalization):
+            return keras.layers.BatchNormalization.from_config(config)
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def with_pixels(model: keras.Model, name: str) -> keras.Model:
+    """Puts the step from pixels 0..255 to `(pixels - 128) / 128` in front, and probabilities behind."""
+    inputs = keras.Input(model.input_shape[1:], name="image")
+    outputs = model(keras.layers.Rescaling(1 / 128, offset=-1.0, name="pixels")(inputs))
+    if not _gives_probabilities(model):
+        outputs = keras.layers.Softmax(name="probabilities")(outputs)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _gives_probabilities(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.Softmax) for layer in model.layers[-2:])
+
+
+def scaled(pixels: Any) -> Any:
+    """uint8 pixels -> the float32 input of a member, `(pixels - 128) / 128`."""
+    return (ops.cast(pixels, "float32") - 128.0) / 128.0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import sys
+import types
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from learn2compress.core.family import Family
+from learn2compress.report.snippets import snippets
+
+
+def test_every_language_is_there_with_the_members_file_and_size(family: Family) -> None:
+    made = snippets(family.members[1])
+    assert {s.language for s in made} == {"Kotlin", "Swift", "Python"}
+    for snippet in made:
+        assert "medium.tflite" in snippet.code
+        assert "96" in snippet.code
+        assert "@" not in snippet.code
+        assert snippet.install
+
+
+@pytest.mark.parametrize("opening", ["{}", "()", "[]"])
+def test_brackets_close(family: Family, opening: str) -> None:
+    for snippet in snippets(family.members[0]):
+        assert snippet.code.count(opening[0]) == snippet.code.count(opening[1]), snippet.library
+
+
+class FakeInterpreter:
+    """Answers as a full-int8 file with uint8 input and output does."""
+
+    fed: np.ndarray
+
+    def __init__(self, path: str, num_threads: int) -> None:
+        assert path == "models/large.tflite"
+
+    def allocate_tensors(self) -> None: ...
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return [{"index": 0, "shape": np.array([1, 96, 96, 3]), "dtype": np.uint8}]
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return [{"index": 9, "quantization": (1 / 256, 0)}]
+
+    def set_tensor(self, index: int, value: np.ndarray) -> None:
+        FakeInterpreter.fed = value
+
+    def invoke(self) -> None: ...
+
+    def get_tensor(self, index: int) -> np.ndarray:
+        return np.array([[6, 218, 32]], np.uint8)
+
+
+def test_python_snippet_runs_and_prints_the_labels(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    model = tmp_path / "models" / "large.tflite"
+    model.write_bytes(b"flatbuffer")
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("labels.txt", "hat\nshoes\nskirt")
+    Image.new("RGB", (200, 100), (10, 20, 30)).save(tmp_path / "photo.jpg")
+    module = types.ModuleType("ai_edge_litert.interpreter")
+    module.Interpreter = FakeInterpreter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    monkeypatch.chdir(tmp_path)
+    code = next(s.code for s in snippets(family.members[0]) if s.language == "Python")
+    exec(compile(code, "snippet", "exec"), {})
+    assert FakeInterpreter.fed.shape == (1, 96, 96, 3)
+    assert FakeInterpreter.fed.dtype == np.uint8
+    assert capsys.readouterr().out.split() == ["shoes", "0.852", "skirt", "0.125", "hat", "0.023"]
