@@ -149,9 +149,7 @@ def compress(
             measured = measure_files(paths, dataset, progress)
             direct = None if baselines else direct_accuracy(teacher, dataset)
 
-        teacher_model, baseline_models, member_models = describe_models(
-            teacher, direct, baselines, written, measured
-        )
+        teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
         family = Family(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=__version__,

@@ -14,7 +14,6 @@ from learn2compress.core.pareto import pareto_front
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.models import FileMeasurements
 
-
 M = TypeVar("M", bound=Model)
 
 
@@ -68,9 +67,7 @@ def describe_models(
         reference = files[0].model_copy(update={"name": teacher.name})
     else:
         assert teacher_accuracy is not None  # measured exactly where there is no file
-        reference = Model(
-            name=teacher.name, file=None, accuracy=teacher_accuracy, parameters=teacher.parameters
-        )
+        reference = Model(name=teacher.name, file=None, accuracy=teacher_accuracy, parameters=teacher.parameters)
     models = tuple(_against(model, reference) for model in files)
     own = measured[len(files) :]
     members = [
@@ -90,8 +87,7 @@ def describe_models(
     costs = [((m.size_bytes or 0), -m.accuracy.validation) for m in members]
     front = pareto_front(costs)
     marked = tuple(
-        _against(member.model_copy(update={"on_front": i in front}), reference)
-        for i, member in enumerate(members)
+        _against(member.model_copy(update={"on_front": i in front}), reference) for i, member in enumerate(members)
     )
     return _against(reference, reference), models, marked
 
@@ -122,4 +118,3 @@ def _against(model: M, reference: Model) -> M:
     )
     drop = round(reference.accuracy.test - model.accuracy.test, 6)
     return model.model_copy(update={"ratio_to_teacher": ratio, "accuracy_drop": drop})
-

@@ -94,9 +94,7 @@ def plan_family(
     return Plan(specs, route, reason, SETTINGS[route], ())
 
 
-def _rehearsed_bytes(
-    task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path
-) -> int:
+def _rehearsed_bytes(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path) -> int:
     model = task.build(spec, teacher, dataset.classes)
     rng = np.random.default_rng(0)
     # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
@@ -126,9 +124,7 @@ def _with_size(candidate: Candidate, over: dict[tuple[object, ...], float]) -> C
     factor = over.get(_identity(candidate.spec))
     if factor is None:
         return candidate
-    return replace(
-        candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1)
-    )
+    return replace(candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1))
 
 
 def teacher_files(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:

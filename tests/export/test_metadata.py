@@ -104,9 +104,7 @@ def write(path: Path, model: bytes, labels: list[str], **more: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "labels", [AWKWARD, ["no", "yes"], [f"class {n}" for n in range(1000)], ["crane", "crane"]]
-)
+@pytest.mark.parametrize("labels", [AWKWARD, ["no", "yes"], [f"class {n}" for n in range(1000)], ["crane", "crane"]])
 def test_mediapipe_gives_names_and_scores_of_the_file(
     classifier: Classifier, tmp_path: Path, labels: list[str]
 ) -> None:
@@ -119,9 +117,7 @@ def test_mediapipe_gives_names_and_scores_of_the_file(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(one_line, min_size=3, max_size=3))
-def test_mediapipe_reads_any_one_line_labels(
-    classifier: Classifier, tmp_path: Path, labels: list[str]
-) -> None:
+def test_mediapipe_reads_any_one_line_labels(classifier: Classifier, tmp_path: Path, labels: list[str]) -> None:
     answers = mediapipe(write(tmp_path / "model.tflite", classifier(3), labels), picture())
     assert [answers[index][0] for index in range(3)] == labels
 
@@ -136,9 +132,7 @@ def test_mediapipe_normalises_for_a_float_input(classifier: Classifier, tmp_path
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(one_line, min_size=3, max_size=3), words=st.text())
-def test_what_is_written_is_read_back(
-    classifier: Classifier, tmp_path: Path, labels: list[str], words: str
-) -> None:
+def test_what_is_written_is_read_back(classifier: Classifier, tmp_path: Path, labels: list[str], words: str) -> None:
     path = write(tmp_path / "model.tflite", classifier(3), labels, description=words)
     metadata = read_metadata(path)
     assert metadata is not None
@@ -177,9 +171,7 @@ def test_a_real_int8_file_keeps_its_outputs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         image = rng.integers(-128, 128, (32, 32, 3)).astype(np.int8)
-        np.testing.assert_array_equal(
-            litert(described.read_bytes(), image), litert(MLPERF.read_bytes(), image)
-        )
+        np.testing.assert_array_equal(litert(described.read_bytes(), image), litert(MLPERF.read_bytes(), image))
 
 
 def test_weights_stay_aligned(classifier: Classifier) -> None:
@@ -254,9 +246,7 @@ def test_a_float_input_needs_sound_values(classifier: Classifier, mean: Any, std
 
 
 @pytest.mark.parametrize("labels", [[], ["one"], ["one", "two", "three"]])
-def test_a_label_count_that_differs_from_the_outputs_is_refused(
-    classifier: Classifier, labels: list[str]
-) -> None:
+def test_a_label_count_that_differs_from_the_outputs_is_refused(classifier: Classifier, labels: list[str]) -> None:
     with pytest.raises(InputError, match="2 outputs") as caught:
         add_metadata(classifier(2), labels=labels, **FOR_PEOPLE)
     assert caught.value.code == "labels.count"

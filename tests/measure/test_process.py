@@ -29,9 +29,7 @@ def test_a_reply_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_process_that_aborts_is_an_error_that_names_file_and_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = worker(
-        tmp_path, monkeypatch, "import os, sys\nprint('bad tensor', file=sys.stderr)\nos.abort()\n"
-    )
+    module = worker(tmp_path, monkeypatch, "import os, sys\nprint('bad tensor', file=sys.stderr)\nos.abort()\n")
     with pytest.raises(InputError, match=r"a\.tflite was ended by SIGABRT: bad tensor") as caught:
         ask(module, {}, about="a.tflite", timeout_seconds=60)
     assert caught.value.code == "measure.crashed"
@@ -52,9 +50,7 @@ def test_a_process_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: p
     assert caught.value.code == "measure.timeout"
 
 
-def test_a_module_in_the_current_folder_is_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_in_the_current_folder_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "here"
     here.mkdir()
     (here / "json.py").write_text("raise SystemExit('a stray file was imported')")

@@ -58,9 +58,7 @@ def test_report_is_one_whole_file(family: Family, tmp_path: Path) -> None:
     assert write_report(family, tmp_path).read_text(encoding="utf-8").endswith("</html>\n")
 
 
-def test_failed_report_leaves_the_old_one(
-    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_report_leaves_the_old_one(family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = write_report(family, tmp_path).read_bytes()
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -147,9 +145,7 @@ def test_of_many_classes_the_twenty_that_lose_most_are_shown(family: Family, tmp
 def test_class_without_test_examples_is_a_dash(family: Family, tmp_path: Path) -> None:
     first = family.members[0]
     values = (None, *first.accuracy.per_class_test[1:])
-    member = first.model_copy(
-        update={"accuracy": first.accuracy.model_copy(update={"per_class_test": values})}
-    )
+    member = first.model_copy(update={"accuracy": first.accuracy.model_copy(update={"per_class_test": values})})
     text = page(family.model_copy(update={"members": (member,)}), tmp_path).text
     assert re.search(r"dress 93 % – ", text)
 

@@ -64,9 +64,7 @@ def test_family_without_latency_has_a_size_plot_with_the_teachers_level(bare_fam
 
 
 def test_family_of_one_model_is_drawn(family: Family) -> None:
-    assert "small · 94.8 kB" in texts(
-        inline_svg(family.model_copy(update={"members": family.members[2:]}), SIZE)
-    )
+    assert "small · 94.8 kB" in texts(inline_svg(family.model_copy(update={"members": family.members[2:]}), SIZE))
 
 
 def test_picture_as_png_holds_both_plots(family: Family, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-
+"""Records and vocabulary: what every stage speaks of."""

@@ -55,9 +55,7 @@ class Options:
                 f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
             )
         if route not in ROUTES:
-            raise InputError(
-                "option.route", f"--from {route!r} is not known.", f"use one of {', '.join(ROUTES)}."
-            )
+            raise InputError("option.route", f"--from {route!r} is not known.", f"use one of {', '.join(ROUTES)}.")
         if not isinstance(seed, int) or seed < 0:
             raise InputError("option.seed", f"The seed {seed!r} is no whole number from 0 up.", "give --seed 0.")
         parsed = tuple(Target.parse(text) for text in targets)

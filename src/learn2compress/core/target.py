@@ -64,7 +64,7 @@ class Target:
                 f"write it like {example}.",
             )
         bound = units.quantity(value, unit_table, f"In the target {text!r}, the value", example)
-        if unit_table is units.FRACTIONS and bound > 1 or bound <= 0:
+        if (unit_table is units.FRACTIONS and bound > 1) or bound <= 0:
             expected = "a fraction between 0 and 1" if unit_table is units.FRACTIONS else "more than zero"
             raise InputError(
                 "target.unsatisfiable",

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from learn2compress.core.errors import InputError
 
 # Decimal prefixes, as file managers and stores quote sizes; KiB and MiB are there for who means them.
-BYTES = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-COUNTS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-MILLISECONDS = {"": 1, "MS": 1, "US": 1e-3, "S": 1e3}
-SECONDS = {"S": 1, "": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
-FRACTIONS = {"": 1, "%": 1e-2}
+BYTES: dict[str, float] = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+COUNTS: dict[str, float] = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+SECONDS: dict[str, float] = {"S": 1, "": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
+FRACTIONS: dict[str, float] = {"": 1, "%": 1e-2}
 
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
 
 
-def quantity(text: str, units: dict[str, float], what: str, example: str) -> float:
+def quantity(text: str, units: Mapping[str, float], what: str, example: str) -> float:
     """Reads `"100KB"` with `units=BYTES` as 100000.0.
 
     Raises:
         InputError: `units.malformed` when the text is no number with one of the units.
     """
     match = _QUANTITY.fullmatch(text)
-    unit = match.group(2).upper() if match else None
+    unit = match.group(2).upper() if match else ""
     if match is None or unit not in units:
         known = ", ".join(u for u in units if u)
         raise InputError(

@@ -1,1 +1,1 @@
-
+"""LiteRT conversion, metadata and verification."""

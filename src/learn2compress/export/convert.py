@@ -94,9 +94,7 @@ def to_float32(call: Callable[[Any], Any], size: tuple[int, int]) -> bytes:
     return _convert(converter, "the teacher")
 
 
-def to_post_training_int8(
-    call: Callable[[Any], Any], size: tuple[int, int], samples: Images
-) -> bytes:
+def to_post_training_int8(call: Callable[[Any], Any], size: tuple[int, int], samples: Images) -> bytes:
     """Writes `call` as int8 after training, calibrated on `samples` (n, height, width, 3): the usual baseline."""
     import tensorflow as tf
 

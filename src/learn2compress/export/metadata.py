@@ -201,7 +201,5 @@ def _with_file(model: bytes, name: str, data: bytes) -> bytes:
     whole = io.BytesIO()
     whole.write(model)
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(
-            zipfile.ZipInfo(name), data
-        )  # its date is fixed: the same model gives the same bytes
+        archive.writestr(zipfile.ZipInfo(name), data)  # its date is fixed: the same model gives the same bytes
     return whole.getvalue()

@@ -42,6 +42,4 @@ def verify(
             f"images (at least {100 * LEAST_AGREEMENT:.0f} % is required; largest probability difference "
             f"{difference:.3f}).",
         )
-    return Verification(
-        images=len(chosen), top1_agreement=agreement, max_probability_difference=round(difference, 6)
-    )
+    return Verification(images=len(chosen), top1_agreement=agreement, max_probability_difference=round(difference, 6))

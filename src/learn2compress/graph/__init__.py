@@ -1,1 +1,1 @@
-
+"""Reading Keras graphs: folding, cutting, slicing, counting."""

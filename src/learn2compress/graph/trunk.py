@@ -63,7 +63,12 @@ def cut_points(model: Any) -> list[str]:
         if layer.name not in front and walk.unsupported_reason(layer):
             break  # what comes after it can't be reached without it
         shape = getattr(layer.output, "shape", ())
-        if len(shape) != 4 or type(layer).__name__ in ("InputLayer", *FRONT_LAYERS, "ZeroPadding2D", "Dropout"):
+        if len(shape) != 4 or type(layer).__name__ in (
+            "InputLayer",
+            *FRONT_LAYERS,
+            "ZeroPadding2D",
+            "Dropout",
+        ):
             continue
         follow = users[layer.name]
         if any(type(user).__name__ == "BatchNormalization" or walk.is_rectifier(user) for user in follow):

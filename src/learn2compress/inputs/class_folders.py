@@ -33,11 +33,7 @@ def read_folder(folder: Path, progress: Progress) -> Source:
     listings = {(part, c): list_images(c) for part, where in layout.items() for c in subfolders(where)}
     _refuse_empty_classes(
         folder,
-        {
-            c: listing.others
-            for (part, c), listing in listings.items()
-            if part == "train" and not listing.images
-        },
+        {c: listing.others for (part, c), listing in listings.items() if part == "train" and not listing.images},
     )
     paths = [path for listing in listings.values() for path in listing.images]
     files, skipped = decodable(folder, paths, progress)
@@ -55,9 +51,7 @@ def read_folder(folder: Path, progress: Progress) -> Source:
         parts[part] = FolderSplit(folder, kept, np.array(labels, dtype=np.int64))
     others = sum((listing.others for listing in listings.values()), Counter[str]())
     if others:
-        notes.append(
-            f"{counted(others.total(), 'file')} that are no images ignored ({listed(sorted(others))})"
-        )
+        notes.append(f"{counted(others.total(), 'file')} that are no images ignored ({listed(sorted(others))})")
     return Source(parts, names, str(folder), (*notes, *skipped))
 
 
@@ -66,9 +60,7 @@ def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
     inside = subfolders(folder)
     if not inside:
         if list_images(folder, recursive=False).images:
-            raise InputError(
-                "dataset.no_class_folders", f"{folder} holds images but no folders of classes.", _LAYOUT
-            )
+            raise InputError("dataset.no_class_folders", f"{folder} holds images but no folders of classes.", _LAYOUT)
         raise InputError("dataset.empty_folder", f"{folder} holds no folders with images.", _LAYOUT)
     splits: dict[str, Path] = {}
     for candidate in inside:

@@ -30,23 +30,13 @@ def as_labels(name: str, value: Any, examples: int) -> Labels:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InputError(
-            "dataset.label_shape", f"{name} can't be read as one array: {error}.", _FIX
-        ) from error
+        raise InputError("dataset.label_shape", f"{name} can't be read as one array: {error}.", _FIX) from error
     if array.dtype.kind not in "uifb":
-        kind = (
-            "Python objects"
-            if array.dtype == object
-            else "text"
-            if array.dtype.kind in "US"
-            else str(array.dtype)
-        )
+        kind = "Python objects" if array.dtype == object else "text" if array.dtype.kind in "US" else str(array.dtype)
         raise InputError("dataset.label_type", f"{name} holds {kind}; expected are class indices.", _FIX)
     if array.ndim == 0 or array.ndim > 2:
         shape = "(examples,), (examples, 1) or one-hot (examples, classes)"
-        raise InputError(
-            "dataset.label_shape", f"{name} has the shape {array.shape}; expected is {shape}.", _FIX
-        )
+        raise InputError("dataset.label_shape", f"{name} has the shape {array.shape}; expected is {shape}.", _FIX)
     if len(array) != examples:
         raise InputError(
             "dataset.length_mismatch",
@@ -96,9 +86,7 @@ def as_names(what: str, value: Any) -> tuple[str, ...]:
     names = [name.strip() for name in names]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if not names or "" in names or doubles:
-        problem = (
-            f"names {listed(doubles)} twice" if doubles else "has an empty name" if names else "is empty"
-        )
+        problem = f"names {listed(doubles)} twice" if doubles else "has an empty name" if names else "is empty"
         raise InputError("dataset.class_names", f"{what} {problem}.", "give each class one name of its own.")
     return tuple(names)
 

@@ -45,13 +45,9 @@ def classifier_shape(model: Any, name: str) -> ClassifierShape | None:
     except (AttributeError, TypeError, ValueError):  # Keras raises either for a model that is not built
         return None
     if len(inputs) != 1:
-        raise InputError(
-            "teacher.many_inputs", f"{name} has {len(inputs)} inputs; {_EXPECTED}.", _wrap("input")
-        )
+        raise InputError("teacher.many_inputs", f"{name} has {len(inputs)} inputs; {_EXPECTED}.", _wrap("input"))
     if len(outputs) != 1:
-        raise InputError(
-            "teacher.many_outputs", f"{name} has {len(outputs)} outputs; {_EXPECTED}.", _wrap("output")
-        )
+        raise InputError("teacher.many_outputs", f"{name} has {len(outputs)} outputs; {_EXPECTED}.", _wrap("output"))
     size, channels = _image_shape(tuple(inputs[0].shape), name)
     return ClassifierShape(size, channels, class_count(tuple(outputs[0].shape), name))
 

@@ -83,20 +83,14 @@ def _read(data: Any, progress: Progress) -> Source:
         if path.is_dir():
             return read_folder(path, progress)
         if not path.exists():
-            raise InputError(
-                "dataset.not_found", f"There is nothing at {path}.", f"give the path of {_KINDS}."
-            )
+            raise InputError("dataset.not_found", f"There is nothing at {path}.", f"give the path of {_KINDS}.")
         if path.suffix.lower() == ".npz":
             return read_npz(path)
     except OSError as error:
         raise InputError(
             "dataset.unreadable", f"{path} can't be read ({error}).", "check the permissions and the path."
         ) from error
-    hint = (
-        "unpack it first, then give the folder."
-        if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz")
-        else ""
-    )
+    hint = "unpack it first, then give the folder." if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz") else ""
     raise InputError(
         "dataset.unknown_kind",
         f"{path} is no data that can be read; expected is {_KINDS}.",
@@ -138,9 +132,7 @@ def _aligned(source: Source, part: str, names: tuple[str, ...]) -> SourceSplit:
     if own is None:
         unknown = [str(i) for i in present if i >= len(names)]
     else:
-        unknown = [
-            own[i] if i < len(own) else f"index {i}" for i in present if i >= len(own) or own[i] not in names
-        ]
+        unknown = [own[i] if i < len(own) else f"index {i}" for i in present if i >= len(own) or own[i] not in names]
     if unknown:
         noun = f"class {unknown[0]}" if len(unknown) == 1 else f"classes {listed(unknown)}"
         raise InputError(

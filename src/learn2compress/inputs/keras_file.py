@@ -18,9 +18,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CONFIG_LIMIT_BYTES = 64 * 10**6
 _EXPANSION_LIMIT = 100  # weights hardly compress; what unpacks to far more than its size is a bomb
 _EXPANSION_FREE_BYTES = 256 * 10**6
-_EXPECTED = (
-    "expected is a trained Keras model saved with model.save('model.keras'), or an .h5 file of a whole model"
-)
+_EXPECTED = "expected is a trained Keras model saved with model.save('model.keras'), or an .h5 file of a whole model"
 
 
 def load_keras_file(path: Path) -> Any:
@@ -66,9 +64,7 @@ def _signature(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(8)
     except FileNotFoundError as error:
-        raise InputError(
-            "teacher.not_found", f"There is no file {path}.", "check the path of the model."
-        ) from error
+        raise InputError("teacher.not_found", f"There is no file {path}.", "check the path of the model.") from error
     except OSError as error:
         raise InputError(
             "teacher.unreadable", f"{path} can't be read ({error}).", "check its permissions."
@@ -164,11 +160,7 @@ def _drop_default_groups(config: Any) -> bool:
         item = waiting.pop()
         if isinstance(item, dict):
             inner = item.get("config")
-            if (
-                item.get("class_name") == "DepthwiseConv2D"
-                and isinstance(inner, dict)
-                and inner.get("groups") == 1
-            ):
+            if item.get("class_name") == "DepthwiseConv2D" and isinstance(inner, dict) and inner.get("groups") == 1:
                 del inner["groups"]
                 changed = True
             waiting.extend(item.values())

@@ -68,9 +68,7 @@ def image_array(name: str, value: Any) -> NDArray[Any]:
             hint = f"drop the transparency: {name} = {name}[..., :3]."
         raise InputError("dataset.image_shape", f"{name} has the shape {shape}; {_EXPECTED}.", hint)
     if 0 in array.shape:
-        raise InputError(
-            "dataset.image_shape", f"{name} holds no images: its shape is {shape}; {_EXPECTED}.", _FIX
-        )
+        raise InputError("dataset.image_shape", f"{name} holds no images: its shape is {shape}; {_EXPECTED}.", _FIX)
     return array
 
 
@@ -125,8 +123,7 @@ def pixel_scale(name: str, arrays: Iterable[NDArray[Any]], known: float | None =
     hint = " (they look normalised already)" if low < -1e-3 else ""
     raise InputError(
         "dataset.pixel_range",
-        f"The values of {name} go from {low:.4g} to {high:.4g}{hint}; "
-        "expected are 0..255, or 0..1 as floats.",
+        f"The values of {name} go from {low:.4g} to {high:.4g}{hint}; expected are 0..255, or 0..1 as floats.",
         _FIX,
     )
 

@@ -46,14 +46,10 @@ class Preprocessing:
         pixels = images[..., ::-1] if self.bgr else images
         if self.name == "raw":
             return pixels.astype(np.float32)
-        return np.asarray(
-            pixels * np.array(self.scale, np.float32) + np.array(self.offset, np.float32), np.float32
-        )
+        return np.asarray(pixels * np.array(self.scale, np.float32) + np.array(self.offset, np.float32), np.float32)
 
 
-def _from_mean_std(
-    name: str, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
-) -> Preprocessing:
+def _from_mean_std(name: str, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False) -> Preprocessing:
     scale = tuple(1 / s for s in std)
     offset = tuple(-m / s for m, s in zip(mean, std, strict=True))
     return Preprocessing(name, (scale[0], scale[1], scale[2]), (offset[0], offset[1], offset[2]), bgr)

@@ -63,9 +63,7 @@ def keras_runner(model: Any, image_shape: tuple[int, int, int], name: str) -> Ru
     return run
 
 
-def _tensorflow_forward(
-    model: Any, image_shape: tuple[int, int, int]
-) -> Callable[[NDArray[np.float32]], Any]:
+def _tensorflow_forward(model: Any, image_shape: tuple[int, int, int]) -> Callable[[NDArray[np.float32]], Any]:
     import tensorflow as tf
 
     # A signature with an open batch size is traced once, whatever the last batch's size.

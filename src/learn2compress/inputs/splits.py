@@ -72,13 +72,21 @@ def stratified(
     Returns:
         Indices of (the rest, the taken), each in ascending order; together they are all examples.
     """
+    return _take(labels, _counts(labels, fraction), seed)
+
+
+def _counts(labels: Labels, fraction: float) -> dict[int, int]:
+    """How many examples of each class `fraction` of it is."""
+    present, sizes = np.unique(labels, return_counts=True)
+    return {int(c): max(1, round(fraction * int(n))) for c, n in zip(present, sizes, strict=True)}
+
+
+def _take(
+    labels: Labels, counts: dict[int, int], seed: int | tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     random = np.random.default_rng(seed)
-    taken = [np.empty(0, np.int64)]
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(1, round(fraction * len(members)))
-        taken.append(random.permutation(members)[:count])
-    chosen = np.sort(np.concatenate(taken))
+    taken = [random.permutation(np.flatnonzero(labels == c))[:count] for c, count in counts.items()]
+    chosen = np.sort(np.concatenate([np.empty(0, np.int64), *taken]))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
@@ -110,10 +118,9 @@ def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int)
     _refuse_small_classes(train.labels, class_names, len(missing))
     notes = list(source.notes)
     left = np.arange(len(train))
+    counts = _counts(train.labels, FRACTION)
     for name in missing:
-        # A fraction of the original count, so that both made splits are of one size.
-        fraction = FRACTION * len(train) / len(left)
-        rest, taken = stratified(train.labels[left], fraction, (seed, _STREAMS[name]))
+        rest, taken = _take(train.labels[left], counts, (seed, _STREAMS[name]))
         parts[name] = train.subset(left[taken])
         left = left[rest]
         notes.append(

@@ -23,9 +23,7 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
         else:
             values = pixels[..., ::-1] if preprocess.bgr else pixels
             if preprocess.name != "raw":
-                values = values * ops.array(preprocess.scale, "float32") + ops.array(
-                    preprocess.offset, "float32"
-                )
+                values = values * ops.array(preprocess.scale, "float32") + ops.array(preprocess.offset, "float32")
         outputs = ops.cast(teacher.keras_model(values, training=False), "float32")
         if teacher.outputs == "logits":
             return ops.softmax(outputs, axis=-1)

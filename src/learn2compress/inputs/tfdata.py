@@ -75,10 +75,8 @@ def read_tf_dataset(name: str, dataset: Any) -> tuple[Images | list[Images], Any
                 "give the folder of images instead; those are read when they are needed.",
             )
     if not images:
-        raise InputError(
-            "dataset.tf_empty", f"The tf.data.Dataset given for {name} is empty.", "check its filters."
-        )
-    order = sorted(range(len(images)), key=lambda i: _digest(images[i], labels[i]))
+        raise InputError("dataset.tf_empty", f"The tf.data.Dataset given for {name} is empty.", "check its filters.")
+    order = sorted(range(len(images)), key=lambda i: (_digest(images[i]), np.asarray(labels[i]).tobytes()))
     ordered = [images[i] for i in order]
     same_size = len({image.shape for image in ordered}) == 1
     return (np.stack(ordered) if same_size else ordered), np.stack([labels[i] for i in order])
@@ -101,6 +99,12 @@ def _chunks(name: str, dataset: Any) -> Iterator[tuple[list[Any], list[Any]]]:
         if element is not None:
             image, label = _pair(name, element)
             batched = image.ndim == 4
+            if batched and np.shape(label)[:1] != image.shape[:1]:
+                raise InputError(
+                    "dataset.length_mismatch",
+                    f"{name} has a batch of {len(image)} images with labels of shape {np.shape(label)}.",
+                    "give exactly one label per image, in the same order.",
+                )
             images.append(image if batched else image[None])
             labels.extend(label if batched else [label])
         if images and (element is None or len(labels) >= _CHUNK):
@@ -116,14 +120,8 @@ def _pair(name: str, element: Any) -> tuple[Any, Any]:
     elif isinstance(element, tuple) and len(element) >= 2:
         image, label = element[0], element[1]
     else:
-        kind = (
-            f"a dictionary of {sorted(element)}"
-            if isinstance(element, dict)
-            else f"a {type(element).__name__}"
-        )
-        raise InputError(
-            "dataset.tf_elements", f"{name} yields {kind}; {_EXPECTED}.", "map it to (image, label)."
-        )
+        kind = f"a dictionary of {sorted(element)}" if isinstance(element, dict) else f"a {type(element).__name__}"
+        raise InputError("dataset.tf_elements", f"{name} yields {kind}; {_EXPECTED}.", "map it to (image, label).")
     if not isinstance(image, np.ndarray) or image.ndim not in (3, 4):
         shape = np.shape(image)
         raise InputError(
@@ -134,5 +132,5 @@ def _pair(name: str, element: Any) -> tuple[Any, Any]:
     return image, label
 
 
-def _digest(image: Any, label: Any) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes() + np.asarray(label).tobytes()).digest()
+def _digest(image: Images) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()

@@ -62,7 +62,5 @@ def measure_files(paths: Sequence[Path], dataset: Dataset, progress: Progress) -
             latency_ms=timing,
             peak_memory_bytes=peak,
         )
-        for path, file, accuracy, timing, peak in zip(
-            paths, described, accuracies, timings, memory, strict=True
-        )
+        for path, file, accuracy, timing, peak in zip(paths, described, accuracies, timings, memory, strict=True)
     ]

@@ -47,9 +47,7 @@ class FileTeacher:
         return outputs
 
 
-def fastest_labeller(
-    teacher: Predictor, path: Path | None, split: ImageSplit
-) -> tuple[Predictor, float, str]:
+def fastest_labeller(teacher: Predictor, path: Path | None, split: ImageSplit) -> tuple[Predictor, float, str]:
     """The faster of the teacher and its float32 file, if the file computes the same.
 
     Returns:

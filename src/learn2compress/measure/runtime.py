@@ -47,9 +47,7 @@ class Port:
         if self.dtype.kind == "f":
             return real.astype(self.dtype)
         info = np.iinfo(self.dtype)
-        return np.clip(np.round(real / (self.scale or 1) + self.zero_point), info.min, info.max).astype(
-            self.dtype
-        )
+        return np.clip(np.round(real / (self.scale or 1) + self.zero_point), info.min, info.max).astype(self.dtype)
 
 
 def check_file(path: str | Path) -> Path:

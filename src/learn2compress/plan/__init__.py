@@ -1,1 +1,1 @@
-
+"""Which members to train, within what time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.member import Cost, MemberSpec
@@ -78,10 +79,10 @@ def choose_members(
     top = max(c.cost.size_bytes for c in chosen.values())
     bottom = max(smallest, top / DEFAULT_SPREAD)
     while len(chosen) < min(count, len(candidates)):
-        pick = _fill_gap(candidates, list(chosen.values()), bottom)
-        if pick is None:
+        between = _fill_gap(candidates, list(chosen.values()), bottom)
+        if between is None:
             break
-        chosen[pick.spec.name] = pick
+        chosen[between.spec.name] = between
     ordered = sorted(chosen.values(), key=lambda c: -c.cost.size_bytes)
     return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
 
@@ -103,16 +104,14 @@ def _nearest(candidates: Sequence[Candidate], size_bytes: float) -> Candidate:
     return max(fitting, key=lambda c: c.cost.size_bytes)
 
 
-def _fill_gap(
-    candidates: Sequence[Candidate], chosen: Sequence[Candidate], bottom: float
-) -> Candidate | None:
+def _fill_gap(candidates: Sequence[Candidate], chosen: Sequence[Candidate], bottom: float) -> Candidate | None:
     """A candidate in the widest gap (on a log scale) of the sizes chosen so far; None when there is none left."""
     taken = {c.spec.name for c in chosen}
     sizes = sorted((c.cost.size_bytes for c in chosen), reverse=True)
     if sizes[-1] > 1.5 * bottom:
         wanted = bottom
     else:
-        gaps = [(a / b, math.sqrt(a * b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+        gaps = [(a / b, math.sqrt(a * b)) for a, b in pairwise(sizes)]
         if not gaps:
             return None
         wanted = max(gaps)[1]

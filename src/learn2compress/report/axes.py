@@ -100,9 +100,7 @@ def _frame(axes: Axes, xs: list[float], ys: list[float], measure: Horizontal, pa
     # Nothing is right more often than always, but the names of the best need room.
     axes.set_ylim(max(min(ys) - 0.2 * span, -0.02), max(ys) + 0.2 * span)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{100 * value:g} %" if value <= 1.0001 else "")
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %" if value <= 1.0001 else ""))
     axes.set_xlabel(measure.label, color=palette.muted, fontsize=9.5, labelpad=7)
     axes.grid(visible=True, color=palette.grid, linewidth=0.8)
     axes.set_axisbelow(True)

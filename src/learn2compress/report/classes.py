@@ -49,9 +49,7 @@ def class_table(family: Family, shown: int = SHOWN) -> ClassTable | None:
         return None
     reference = teacher if len(teacher) == len(names) else (None,) * len(names)
     columns = [m.accuracy.per_class_test for m in members]
-    order = sorted(
-        range(len(names)), key=lambda i: _mean_loss(reference[i], [c[i] for c in columns]), reverse=True
-    )
+    order = sorted(range(len(names)), key=lambda i: _mean_loss(reference[i], [c[i] for c in columns]), reverse=True)
     return ClassTable(
         models=(family.teacher.name, *(m.name for m in members)),
         rows=tuple(

@@ -97,9 +97,7 @@ def write_picture(family: Family, path: Path) -> Path:
     with mpl.rc_context(_STYLE):
         if kind == ".png":
             figure = _figure(family, measures, LIGHT, titles=True)
-            figure.savefig(
-                part, format="png", dpi=200, facecolor=LIGHT.background, metadata={"Software": None}
-            )
+            figure.savefig(part, format="png", dpi=200, facecolor=LIGHT.background, metadata={"Software": None})
         else:
             part.write_text(
                 _standalone(_svg_text(_figure(family, measures, SENTINELS, titles=True))), encoding="utf-8"

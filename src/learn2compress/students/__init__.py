@@ -1,1 +1,1 @@
-
+"""Backbones of our own, one file each."""

@@ -88,9 +88,7 @@ def _norm(x: Any, name: str, activate: bool) -> Any:
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
 
 
-def _conv(
-    x: Any, channels: int, name: str, stride: int = 1, kernel: int = 3, activate: bool = True
-) -> Any:
+def _conv(x: Any, channels: int, name: str, stride: int = 1, kernel: int = 3, activate: bool = True) -> Any:
     padding = "same"
     if stride == 2:
         # "same" pads stride 2 on one side only; both sides is what accelerators and XNNPACK's fusion expect.

@@ -1,1 +1,1 @@
-
+"""Soft labels, joint training and quantization-aware training."""

@@ -118,7 +118,7 @@ class QuantActivation(keras.layers.Layer):
         return {**super().get_config(), "fixed": self.fixed}
 
 
-QUANTIZED = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
+QUANTIZED: dict[str, Any] = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
 
 
 def fake_quantize(folded: keras.Model) -> keras.Model:
@@ -140,7 +140,7 @@ def fake_quantize(folded: keras.Model) -> keras.Model:
     users = walk.consumers(folded)
 
     def clone(layer: Any) -> Any:
-        kind = QUANTIZED.get(type(layer).__name__, type(layer))
+        kind: Any = QUANTIZED.get(type(layer).__name__, type(layer))
         return kind.from_config(layer.get_config())
 
     input_quant = QuantActivation(INPUT_RANGE, name="input_quant")

@@ -58,9 +58,7 @@ class SharedFamily(keras.Model):
         member, slices = self.members[number], self.maps[number]
         whole = self.members[0].trainable_variables
         values = []
-        for variable, shared, ranges in zip(
-            member.trainable_variables, slices.shared, slices.ranges, strict=True
-        ):
+        for variable, shared, ranges in zip(member.trainable_variables, slices.shared, slices.ranges, strict=True):
             if shared is None:
                 values.append(variable.value)
             else:
@@ -81,7 +79,12 @@ class SharedFamily(keras.Model):
         return outputs
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
         """Sum over the members of their distillation losses."""
         labels, teacher = y
@@ -105,9 +108,7 @@ class SharedFamily(keras.Model):
         """Copies the slices into the members, which then stand on their own."""
         for number, (member, slices) in enumerate(zip(self.members, self.maps, strict=True)):
             values = self._values(number)
-            for variable, shared, value in zip(
-                member.trainable_variables, slices.shared, values, strict=True
-            ):
+            for variable, shared, value in zip(member.trainable_variables, slices.shared, values, strict=True):
                 if shared is not None:
                     variable.assign(value)
         return self.members

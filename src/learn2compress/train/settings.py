@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -65,7 +66,7 @@ SETTINGS: dict[Route, TrainingSettings] = {
 
 def optimizer_for(route: Route, settings: TrainingSettings) -> keras.optimizers.Optimizer:
     """Muon moves fresh kernels fast; trained ones keep what they know better under Adam."""
-    average = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
+    average: dict[str, Any] = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
     if route == "fresh":
         return ConvMuon(settings.peak, **average)
     return keras.optimizers.AdamW(settings.peak, weight_decay=1e-4, beta_2=0.99, **average)

@@ -15,7 +15,7 @@ WEIGHT_ALIGNMENT = 16  # `force_align: 16` of Buffer.data in LiteRT's schema.fbs
 DAMAGE = (struct.error, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 
 
-class _AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]
+class _AligningBuilder(flatbuffers.Builder):
     """Puts byte vectors at multiples of 16 bytes: generated Python ignores the schema's `force_align`.
 
     Without it float and int32 weights lie at odd addresses: slow, or a fault, on some processors.
@@ -34,9 +34,7 @@ def unpack(model: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     if model[4:8] != IDENTIFIER:
-        raise ConversionError(
-            "metadata.not_tflite", "This is no .tflite file.", "pass what the converter made."
-        )
+        raise ConversionError("metadata.not_tflite", "This is no .tflite file.", "pass what the converter made.")
     try:
         return schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     except DAMAGE as error:

@@ -59,12 +59,7 @@ def normalization(
         # Pixel p is stored as p + lowest, which stands for (p + lowest - zero_point) * scale.
         return [zero_point - lowest], [round(1 / scale, 3)]
     means, stds = [float(v) for v in mean or ()], [float(v) for v in std or ()]
-    if (
-        len(means) != len(stds)
-        or len(means) not in (1, 3)
-        or 0 in stds
-        or not np.isfinite(means + stds).all()
-    ):
+    if len(means) != len(stds) or len(means) not in (1, 3) or 0 in stds or not np.isfinite(means + stds).all():
         raise ConversionError(
             "metadata.normalization",
             f"The normalisation mean {means}, std {stds} is not one pair of finite numbers, or three.",

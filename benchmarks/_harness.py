@@ -1,0 +1,138 @@
+"""What the compression benchmarks share: run the public command, compare with the goals, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from learn2compress.core.family import Family, Member
+from learn2compress.report.table import family_table
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What some member of a kind should reach on the test split."""
+
+    name: str
+    qualifies: Callable[[Member], bool]
+    least_accuracy: float | None = None
+    most_drop: float | None = None
+
+    def judge(self, family: Family) -> dict[str, Any]:
+        """The best qualifying member beside what was asked."""
+        members = [member for member in family.members if self.qualifies(member)]
+        if not members:
+            return {"goal": self.name, "reached": False, "member": None}
+        best = max(members, key=lambda member: member.accuracy.test)
+        reached = (self.least_accuracy is None or best.accuracy.test >= self.least_accuracy) and (
+            self.most_drop is None or best.accuracy_drop <= self.most_drop
+        )
+        return {
+            "goal": self.name,
+            "asked_accuracy": self.least_accuracy,
+            "asked_drop": self.most_drop,
+            "member": best.name,
+            "size_bytes": best.size_bytes,
+            "accuracy": best.accuracy.test,
+            "drop": best.accuracy_drop,
+            "reached": reached,
+        }
+
+
+def find_data() -> Path:
+    """The unpacked data sets: `$L2C_DATA`, else the user's cache."""
+    return Path(os.environ.get("L2C_DATA") or Path.home() / ".cache" / "learn2compress-data")
+
+
+def find_teachers() -> Path:
+    """The trained teachers: `$L2C_TEACHERS`, else beside the clone."""
+    return Path(os.environ.get("L2C_TEACHERS") or HERE.parents[1] / "shared" / "data" / "teachers")
+
+
+def main(
+    *,
+    name: str,
+    teacher: str,
+    data: str,
+    targets: Sequence[str],
+    goals: Sequence[Goal],
+    test_data: str | None = None,
+    most_float_to_int8_drop: float | None = None,
+    most_memory_bytes: float | None = None,
+) -> None:
+    """Runs `l2c compress` in a process of its own and writes `results/NAME.json`."""
+    parser = argparse.ArgumentParser(description=name)
+    parser.add_argument("--budget", default="20m")
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--out", type=Path, default=None, help="keep the family here")
+    arguments = parser.parse_args()
+    model, source = find_teachers() / teacher, find_data() / data
+    for path in (model, source):
+        if not path.exists():
+            sys.exit(f"{path} is missing; see CONTRIBUTING.md for where the data comes from")
+    out = arguments.out or Path(tempfile.mkdtemp(prefix=f"l2c-{name}-")) / "family"
+    options = ["--budget", arguments.budget, "--seed", arguments.seed]
+    options += [word for target in targets for word in ("--target", target)]
+    if test_data:
+        options += ["--test-data", str(find_data() / test_data)]
+    # A cache of its own: the soft labels are part of what is timed.
+    with tempfile.TemporaryDirectory() as cache:
+        subprocess.run(
+            [sys.executable, "-m", "learn2compress", "compress", str(model), "--data", str(source)]
+            + ["--out", str(out), *options],
+            env={**os.environ, "L2C_CACHE": cache},
+            check=True,
+        )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    family = Family.load(out)
+    drops = {m.name: round(m.float_accuracy_test - m.accuracy.test, 6) for m in family.members}
+    shown = ["l2c", "compress", teacher, "--data", data, *options]
+    result = {
+        "benchmark": name,
+        "command": " ".join(shown).replace(str(find_data()) + "/", ""),
+        "created": family.created,
+        "budget_seconds": family.budget_seconds,
+        "elapsed_seconds": family.elapsed_seconds,
+        "within_budget_20_percent": family.elapsed_seconds <= 1.2 * family.budget_seconds,
+        "peak_memory_bytes": peak,
+        "goals": [goal.judge(family) for goal in goals],
+        "float_to_int8_drop": drops,
+        "seed": family.seed,
+        "route": family.route,
+        "stage_seconds": family.stage_seconds,
+        "plan": family.plan,
+        "environment": family.environment.model_dump(),
+        "models": [
+            model.model_dump(mode="json", exclude={"keras_file", "file"})
+            for model in (*family.baselines, *family.members)
+        ],
+    }
+    if most_float_to_int8_drop is not None:
+        reached = max(drops.values()) <= most_float_to_int8_drop
+        result["float_to_int8_drop_goal"] = {"asked": most_float_to_int8_drop, "reached": reached}
+    if most_memory_bytes is not None:
+        result["memory_goal"] = {"asked": most_memory_bytes, "reached": peak <= most_memory_bytes}
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    (results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    console = Console()
+    console.print(family_table(family, console.width))
+    for key in ("goals", "float_to_int8_drop", "float_to_int8_drop_goal", "memory_goal", "elapsed_seconds"):
+        if key in result:
+            console.print(key, result[key])
+    if arguments.out is None:
+        shutil.rmtree(out.parent)

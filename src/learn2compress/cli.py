@@ -1,0 +1,267 @@
+"""The command line. Each command parses, calls one function of the library and prints what it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from learn2compress.core.errors import EXIT_INPUT, EXIT_INTERRUPTED, L2CError
+from learn2compress.core.options import DEFAULT_BUDGET
+from learn2compress.core.version import __version__
+
+if TYPE_CHECKING:
+    from learn2compress.core.family import Family
+    from learn2compress.core.progress import Listener
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+quiet = click.option("--quiet", is_flag=True, help="No progress bars and notes.")
+
+
+def _errors(command: Command) -> Command:
+    """Turns the library's errors into a message and an exit code; never a traceback for a user's mistake."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except L2CError as error:
+            if kwargs.get("as_json"):
+                document = {"error": {"code": error.code, "message": error.what, "fix": error.fix}}
+                click.echo(json.dumps(document))
+            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            click.echo(str(error), err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(
+                "\ninterrupted: nothing was written. Soft labels that were computed are kept; the same command "
+                "starts from them.",
+                err=True,
+            )
+            sys.exit(EXIT_INTERRUPTED)
+
+    return cast("Command", wrapped)
+
+
+@contextlib.contextmanager
+def _listeners(silent: bool) -> Iterator[list[Listener]]:
+    if silent:
+        yield []
+        return
+    from rich.console import Console
+
+    from learn2compress.terminal import Bars
+
+    with Bars(Console(stderr=True)) as bars:
+        yield [bars]
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="l2c")
+def main() -> None:
+    """Turn a trained Keras model and its data into a family of small LiteRT models."""
+    # Before anything imports TensorFlow, which reads these only once.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.option("--data", required=True, type=PATH, help="Folder of class folders, of train/val/test, or .npz.")
+@click.option("--out", required=True, type=PATH, help="Folder to write the family to.")
+@click.option("--test-data", type=PATH, help="Other data for the test split.")
+@click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
+@click.option("--students", default=3, show_default=True, help="Least number of members.")
+@click.option("--target", "targets", multiple=True, metavar="EXPR", help="A bound, as in 'size<=100KB'.")
+@click.option("--budget", default=DEFAULT_BUDGET, show_default=True, help="Time for the whole run.")
+@click.option(
+    "--from",
+    "route",
+    default="auto",
+    show_default=True,
+    help="teacher: cut the teacher's own layers; fresh: students of our own; auto: decide by the data.",
+)
+@click.option(
+    "--preprocess",
+    default="auto",
+    show_default=True,
+    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+@as_json
+@quiet
+@_errors
+def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Compress MODEL, a .keras or .h5 image classifier, into OUT.
+
+    Exit codes: 0 done; 2 the input is wrong; 3 no member meets a target; 130 interrupted.
+    """
+    _compress(out, as_json, quiet, command=_command_line(), **options)
+
+
+def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
+    # Checked here too, because loading TensorFlow takes seconds and these mistakes are found without it.
+    from learn2compress.core.folder import check_folder
+    from learn2compress.core.options import Options
+
+    names = ("students", "targets", "budget", "route", "preprocess", "seed")
+    Options.check(**{name: options[name] for name in names if name in options})
+    check_folder(out)
+    from learn2compress.compress import compress as run
+    from learn2compress.core.errors import TargetsUnmetError
+    from learn2compress.core.progress import Progress
+
+    model, data = options.pop("model"), options.pop("data")
+    with _listeners(as_json or silent) as listeners:
+        try:
+            family = run(model, data, out=out, progress=Progress(*listeners), **options)
+        except TargetsUnmetError:
+            _show_unless(as_json, out)
+            raise
+    _print_family(family, as_json)
+
+
+def _show_unless(as_json: bool, out: Path) -> None:
+    from learn2compress.core.family import Family
+
+    if not as_json:
+        _print_family(Family.load(out), as_json)
+
+
+def _print_family(family: Family, as_json: bool) -> None:
+    if as_json:
+        click.echo(family.model_dump_json())
+        return
+    from learn2compress.report.headline import headline
+    from learn2compress.report.table import family_table
+
+    console = _console()
+    console.print()
+    console.print(family_table(family, console.width))
+    console.print(headline(family), highlight=False)
+    console.print(f"\nReport: {family.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Models: {family.folder / 'models'}", highlight=False, soft_wrap=True)
+
+
+def _command_line() -> str:
+    return shlex.join(["l2c", *sys.argv[1:]])
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.option("--data", type=PATH, help="Look at this data too, and at how the model does on it.")
+@as_json
+@_errors
+def inspect(model: Path, data: Path | None, as_json: bool) -> None:
+    """Say what MODEL is, and how it could be compressed."""
+    from learn2compress.inspection import inspect_model
+
+    found = inspect_model(model, data)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for key, value in found.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        table.add_row(f"[bold]{key.replace('_', ' ')}", shown)
+    _console().print(table)
+
+
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("--data", required=True, type=PATH, help="Labelled images.")
+@click.option("--split", type=click.Choice(["test", "all"]), default="test", show_default=True)
+@click.option("--labels", type=PATH, help="Text file of class names in the order of the file's outputs.")
+@as_json
+@_errors
+def evaluate(file: Path, data: Path, split: str, labels: Path | None, as_json: bool) -> None:
+    """Measure the accuracy of FILE.tflite on DATA."""
+    from learn2compress.inspection import evaluate_file
+
+    with _listeners(as_json) as listeners:
+        found = evaluate_file(file, data, split, labels, listeners)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({split})")
+    for name, value in found["per_class"].items():
+        click.echo(f"  {'–' if value is None else f'{100 * value:5.1f} %'}  {name}")
+
+
+@main.command()
+@click.argument("files", type=PATH, nargs=-1, required=True)
+@click.option("--threads", default=1, show_default=True, help="Threads of the LiteRT interpreter.")
+@as_json
+@_errors
+def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
+    """Measure size, latency (interleaved, so that ratios hold) and memory of .tflite FILES."""
+    from learn2compress.inspection import measure_paths
+
+    found = measure_paths(files, threads)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    from rich.table import Table
+
+    table = Table("file", "bytes", "zipped", "parameters", "MACs", "median ms", "p90 ms", "peak memory")
+    for row in found:
+        latency = row["latency_ms"]
+        table.add_row(
+            row["file"],
+            *(f"{row[key]:,}" for key in ("size_bytes", "zipped_bytes", "parameters", "macs")),
+            f"{latency['median']:.3f}",
+            f"{latency['p90']:.3f}",
+            f"{row['peak_memory_bytes']:,}",
+        )
+    _console().print(table)
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@as_json
+@_errors
+def report(folder: Path, as_json: bool) -> None:
+    """Print the table of the family in FOLDER and write its report.html anew."""
+    from learn2compress.core.family import Family
+    from learn2compress.report.page import write_report
+
+    family = Family.load(folder)
+    write_report(family, folder)
+    _print_family(family, as_json)
+
+
+@main.command()
+@click.option("--out", default="demo-family", show_default=True, type=PATH, help="Folder to write to.")
+@as_json
+@quiet
+@_errors
+def demo(out: Path, as_json: bool, quiet: bool) -> None:
+    """Compress the embedded clothing classifier: what `make demo` runs."""
+    from learn2compress.demo import BUDGET, find_example
+
+    example = find_example()
+    command = shlex.join(["l2c", "demo", "--out", str(out)])
+    options = {"model": example.teacher, "data": example.photos, "budget": BUDGET}
+    _compress(out, as_json, quiet, command=command, **options)
+
+
+__all__ = ["EXIT_INPUT", "main"]

@@ -1,0 +1,105 @@
+"""Looking at a model, its data or a finished file, without compressing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Listener, Progress
+
+
+def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
+    """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
+    from learn2compress.graph.cost import model_cost
+    from learn2compress.graph.trunk import cut_points, trunk_refusal
+    from learn2compress.inputs.checks import check_teacher_fits
+    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.inputs.teacher import load_teacher
+
+    dataset = load_dataset(data) if data else None
+    teacher = load_teacher(model, dataset=dataset)
+    keras_model = teacher.keras_model
+    refusal = trunk_refusal(keras_model)
+    cost = model_cost(keras_model) if refusal is None else None
+    found: dict[str, Any] = {
+        "model": str(model),
+        "input": [*teacher.input_size, teacher.channels],
+        "classes": teacher.classes,
+        "outputs": teacher.outputs,
+        "preprocessing": teacher.preprocess.name,
+        "parameters": teacher.parameters,
+        "layers": len(keras_model.layers),
+        "macs": cost.macs if cost else None,
+        "own_layers_can_be_cut": refusal is None or f"no: {refusal}",
+        "cut_points": [] if refusal else cut_points(keras_model),
+    }
+    if dataset is not None:
+        found["train_images"] = len(dataset.train)
+        found["validation_images"] = len(dataset.validation)
+        found["test_images"] = len(dataset.test)
+        found["class_names"] = list(dataset.class_names)
+        found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
+    return found
+
+
+def evaluate_file(
+    file: Path, data: Path, split: str, labels: Path | None, listeners: Sequence[Listener]
+) -> dict[str, Any]:
+    """Accuracy of a `.tflite` file on the test split, or on all of the data."""
+    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.measure.accuracy import score, tflite_probabilities
+    from learn2compress.measure.graph import describe
+
+    progress = Progress(*listeners)
+    classes = describe(file).outputs[0].shape[-1]
+    dataset = load_dataset(data, labels=labels, progress=progress)
+    if classes != dataset.classes:
+        raise InputError(
+            "evaluate.classes",
+            f"{file} gives {classes} outputs, but {data} has {dataset.classes} classes.",
+            "give the data that the model was trained for.",
+        )
+    splits = [dataset.test] if split == "test" else [dataset.train, dataset.validation, dataset.test]
+    import numpy as np
+
+    with progress.stage("evaluate", sum(len(part) for part in splits)) as stage:
+        outputs = np.concatenate([tflite_probabilities(file, part, stage=stage) for part in splits])
+    result = score(outputs, np.concatenate([part.labels for part in splits]))
+    return {
+        "file": str(file),
+        "split": split,
+        "accuracy": result.accuracy,
+        "examples": result.examples,
+        "per_class": dict(zip(dataset.class_names, result.per_class, strict=True)),
+    }
+
+
+def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:
+    """Size, latency and memory of files, timed interleaved."""
+    from learn2compress.measure.graph import describe
+    from learn2compress.measure.latency import latencies
+    from learn2compress.measure.memory import peak_memory_bytes
+    from learn2compress.measure.size import size_bytes, zipped_bytes
+
+    if threads < 1:
+        raise InputError("option.threads", f"--threads {threads} is not positive.", "give --threads 1.")
+    timings = latencies(files, threads=threads)
+    rows = []
+    for path, latency in zip(files, timings, strict=True):
+        file = describe(path)
+        rows.append(
+            {
+                "file": str(path),
+                "size_bytes": size_bytes(path),
+                "zipped_bytes": zipped_bytes(path),
+                "parameters": file.parameters,
+                "macs": file.macs,
+                "latency_ms": latency.model_dump(),
+                "peak_memory_bytes": peak_memory_bytes(path, threads=threads),
+                "fully_integer": file.fully_integer,
+                "operators": dict(file.ops),
+            }
+        )
+    return rows

@@ -1,0 +1,64 @@
+"""Progress events as bars with an estimated time, on standard error."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from learn2compress.core.progress import Event
+
+
+class Bars:
+    """A listener that shows one bar for each stage; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]ETA"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[message]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Shows one event."""
+        if event.kind in ("note", "warning"):
+            style = "[yellow]warning:[/] " if event.kind == "warning" else "[dim]·[/] "
+            self._progress.console.print(style, event.message, sep="", highlight=False)
+            return
+        if event.kind == "stage":
+            self._tasks[event.stage] = self._progress.add_task(event.stage, total=event.total or None, message="")
+            return
+        task = self._tasks.get(event.stage)
+        if task is None:
+            return
+        if event.kind == "done":
+            self._progress.update(task, total=1, completed=1, message=event.message)
+            self._progress.stop_task(task)
+        else:
+            self._progress.update(task, completed=event.done, message=event.message)

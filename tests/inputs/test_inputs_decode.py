@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from learn2compress.inputs.arrays import ArraySplit
+from learn2compress.inputs.dataset import load_dataset
+from learn2compress.inputs.decode import decode, inspect
+from learn2compress.inputs.geometry import fitted
+
+RED = (200, 30, 40)
+
+
+def solid(mode, color, size=(20, 10)):
+    return Image.new(mode, size, color)
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "expected"),
+    [
+        (solid("RGB", RED), "a.png", RED),
+        (solid("L", 77), "grey.png", (77, 77, 77)),
+        (solid("LA", (77, 0)), "grey_alpha.png", (77, 77, 77)),
+        (solid("RGBA", (*RED, 10)), "alpha.png", RED),
+        (solid("1", 1), "bits.png", (255, 255, 255)),
+        (Image.fromarray(np.full((10, 20), 0x8080, np.uint16)), "deep.png", (128, 128, 128)),
+        (solid("RGB", RED).quantize(4), "palette.gif", RED),
+        (solid("CMYK", (0, 255, 255, 0)), "cmyk.jpg", (255, 0, 0)),
+        (solid("RGB", RED), "b.bmp", RED),
+        (solid("RGB", RED), "b.webp", RED),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_kind_of_picture_becomes_rgb(tmp_path, image, name, expected):
+    image.save(tmp_path / name)
+    pixels = np.asarray(decode(tmp_path / name))
+    assert pixels.shape == (10, 20, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels[5, 10].astype(int) - expected).max() <= 6
+
+
+def test_a_palette_with_transparency_becomes_rgb_without_a_warning(tmp_path, recwarn):
+    solid("RGB", RED).quantize(4).save(tmp_path / "p.png", transparency=b"\x00\x80\xff\x00")
+    assert decode(tmp_path / "p.png").getpixel((3, 3)) == RED
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    upright = Image.new("RGB", (32, 16))
+    upright.paste((255, 0, 0), (0, 0, 16, 8))  # top left corner red
+    undo = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    stored = upright
+    for step in undo.get(orientation, []):
+        stored = stored.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "x.jpg", exif=exif, quality=95)
+    found = inspect(tmp_path / "x.jpg")
+    image = decode(tmp_path / "x.jpg")
+    assert (found.width, found.height) == image.size == (32, 16)
+    assert image.getpixel((4, 2))[0] > 200
+    assert max(image.getpixel((28, 13))) < 60
+
+
+def test_a_truncated_jpeg_is_found(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(buffer, "jpeg")
+    (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[:-400])
+    with pytest.raises(OSError, match="truncated"):
+        inspect(tmp_path / "cut.jpg")
+
+
+def test_fitting_leaves_the_right_size_alone_and_crops_the_centre():
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 21, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    assert np.array_equal(fitted(image, (10, 21)), pixels)
+    assert np.array_equal(fitted(image, (10, 10)), pixels[:, 5:15])
+
+
+def test_fitting_resizes_the_short_side_without_aliasing():
+    stripes = np.zeros((64, 128, 3), np.uint8)
+    stripes[:, ::2] = 255
+    small = fitted(Image.fromarray(stripes), (8, 8))
+    assert small.shape == (8, 8, 3)
+    assert np.abs(small.astype(int) - 127).max() <= 3
+
+
+def test_a_folder_gives_the_pixels_that_an_array_gives(make_folder):
+    dataset = load_dataset(make_folder({"cat": 12, "dog": 12}), seed=1)
+    train = dataset.train
+    assert dataset.image_size == (16, 12)
+    indices = np.array([3, 0, 7])
+    before = [train.batch(indices, size) for size in ((16, 12), (8, 8))]
+    in_memory = ArraySplit(train.stacked, train.labels)
+    after = [train.batch(indices, size) for size in ((16, 12), (8, 8))]
+    for first, second, size in zip(before, after, ((16, 12), (8, 8)), strict=True):
+        assert np.array_equal(first, second)
+        assert np.array_equal(first, in_memory.batch(indices, size))
+    assert np.array_equal(train.image(3), in_memory.image(3))
+
+
+def test_images_of_several_sizes_are_not_stacked(make_folder):
+    root = make_folder({"cat": 10, "dog": 10})
+    make_folder({"cat": 3}, size=(30, 40))
+    dataset = load_dataset(root)
+    assert dataset.train.stacked is None
+    assert dataset.train.batch(np.arange(len(dataset.train)), (8, 8)).shape[1:] == (8, 8, 3)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from learn2compress.core.errors import InputError
+from learn2compress.inputs.preprocessing import NAMED, choose_preprocessing, parse_preprocess
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("raw", PIXELS.astype(np.float32)),
+        ("unit", PIXELS / 255),
+        ("signed", PIXELS / 127.5 - 1),
+        ("torch", (PIXELS / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]),
+        ("caffe", PIXELS[..., ::-1] - np.array([103.939, 116.779, 123.68])),
+        ("100,50", (PIXELS - 100.0) / 50),
+        ("1,2,3,4,5,6", (PIXELS - np.array([1.0, 2, 3])) / [4, 5, 6]),
+    ],
+)
+def test_each_convention_is_what_its_models_were_trained_with(name, expected):
+    preprocess = parse_preprocess(name)
+    assert preprocess is not None
+    applied = preprocess.apply(PIXELS)
+    assert applied.dtype == np.float32
+    np.testing.assert_allclose(applied, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_grey_model_gets_one_channel():
+    grey = NAMED["unit"].apply(PIXELS, channels=1)
+    assert grey.shape == (3, 5, 4, 1)
+    np.testing.assert_allclose(grey[..., 0], PIXELS @ np.array([0.299, 0.587, 0.114]) / 255, atol=0.003)
+
+
+@pytest.mark.parametrize("text", ["none", "", "1", "1,0", "1,-2", "a,b", "1,2,3", "nan,1", "1,inf"])
+def test_an_unknown_preprocessing_is_refused(text):
+    with pytest.raises(InputError) as caught:
+        parse_preprocess(text)
+    assert caught.value.code == "preprocess.unknown"
+
+
+@pytest.mark.parametrize("count", [3, 40, 256])
+@pytest.mark.parametrize("winner", list(NAMED))
+def test_the_most_accurate_candidate_wins_and_is_told(winner, count, events, progress):
+    labels = np.arange(count) % 3
+
+    def outputs(candidate, indices):
+        right = labels[indices] if candidate.name == winner else (labels[indices] + 1) % 3
+        return np.eye(3)[right]
+
+    assert choose_preprocessing(outputs, labels, 3, progress).name == winner
+    notes = [event.message for event in events if event.kind == "note"]
+    assert len(notes) == 1
+    assert winner in notes[0]
+
+
+def test_raw_wins_ties_and_outputs_that_are_no_numbers_count_as_wrong(progress):
+    labels = np.zeros(8, np.int64)
+
+    def outputs(candidate, indices):
+        return np.full((len(indices), 2), np.nan if candidate.name == "unit" else 0.0)
+
+    assert choose_preprocessing(outputs, labels, 3, progress).name == "raw"
