@@ -20,6 +20,7 @@ from rich.console import Console
 from learn2compress.core.family import Family, Member
 from learn2compress.report.table import family_table
 
+COMMAND = (sys.executable, "-m", "learn2compress")
 HERE = Path(__file__).resolve().parent
 
 
@@ -70,6 +71,7 @@ def main(
     data: str,
     targets: Sequence[str],
     goals: Sequence[Goal],
+    students: int = 3,
     test_data: str | None = None,
     most_float_to_int8_drop: float | None = None,
     most_memory_bytes: float | None = None,
@@ -85,15 +87,14 @@ def main(
         if not path.exists():
             sys.exit(f"{path} is missing; see CONTRIBUTING.md for where the data comes from")
     out = arguments.out or Path(tempfile.mkdtemp(prefix=f"l2c-{name}-")) / "family"
-    options = ["--budget", arguments.budget, "--seed", arguments.seed]
+    options = ["--students", str(students), "--budget", arguments.budget, "--seed", arguments.seed]
     options += [word for target in targets for word in ("--target", target)]
     if test_data:
         options += ["--test-data", str(find_data() / test_data)]
     # A cache of its own: the soft labels are part of what is timed.
     with tempfile.TemporaryDirectory() as cache:
         subprocess.run(
-            [sys.executable, "-m", "learn2compress", "compress", str(model), "--data", str(source)]
-            + ["--out", str(out), *options],
+            [*COMMAND, "compress", str(model), "--data", str(source), "--out", str(out), *options],
             env={**os.environ, "L2C_CACHE": cache},
             check=True,
         )

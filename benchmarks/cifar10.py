@@ -19,6 +19,7 @@ if __name__ == "__main__":
         teacher="resnet56_cifar10.keras",
         data="cifar10.npz",
         targets=("size<=98496", "size<=316000"),
+        students=2,
         goals=GOALS,
         most_float_to_int8_drop=0.003,
     )

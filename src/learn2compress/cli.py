@@ -61,9 +61,13 @@ def _listeners(silent: bool) -> Iterator[list[Listener]]:
         return
     from rich.console import Console
 
-    from learn2compress.terminal import Bars
+    from learn2compress.terminal import Bars, Lines
 
-    with Bars(Console(stderr=True)) as bars:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield [Lines(console)]
+        return
+    with Bars(console) as bars:
         yield [bars]
 
 
@@ -124,7 +128,10 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     names = ("students", "targets", "budget", "route", "preprocess", "seed")
     Options.check(**{name: options[name] for name in names if name in options})
     check_folder(out)
-    from learn2compress.compress import compress as run
+    from learn2compress.core.silence import silenced
+
+    with silenced():  # TensorFlow greets everyone on import
+        from learn2compress.compress import compress as run
     from learn2compress.core.errors import TargetsUnmetError
     from learn2compress.core.progress import Progress
 

@@ -30,7 +30,7 @@ from learn2compress.tasks import IMAGE_CLASSIFICATION
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.mirroring import mirroring_is_harmless
-from learn2compress.train.quantize import calibrate, quantization_aware_training, quantization_ready
+from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
@@ -125,14 +125,11 @@ def compress(
 
         with clock.stage("quantization-aware training"):
             quantized = [quantization_ready(member) for member in members]
-            calibrate(quantized, batches)
             tuning = quantization_aware_training(
                 quantized,
                 batches,
                 progress,
-                temperature=plan.settings.temperature,
-                hard=plan.settings.hard,
-                peak=plan.settings.quantization_peak,
+                settings=plan.settings,
                 seconds=time.quantization_seconds,
                 plan_steps=affordable_steps,
             )
@@ -171,8 +168,8 @@ def compress(
                 "views from the cache": count - computed,
                 "mirrored views": flip,
                 "labelled by": labelled_by,
-                "joint training": joint.summary(plan.settings.batch_size),
-                "quantization-aware training": tuning.summary(plan.settings.batch_size),
+                "joint training": joint.summary(),
+                "quantization-aware training": tuning.summary(),
                 "preprocessing of the teacher": teacher.preprocess.name,
             },
             targets=tuple(target.text for target in options.targets),

@@ -17,6 +17,35 @@ from rich.progress import (
 )
 
 from learn2compress.core.progress import Event
+from learn2compress.core.units import show_duration
+
+# In a log there are no bars: one line now and then.
+LINE_EVERY_SECONDS = 30
+
+
+class Lines:
+    """A listener for output that is no terminal (a log, CI): plain lines."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = self._began = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Writes one event, if it is worth a line."""
+        if event.kind in ("note", "warning"):
+            self._write(f"{'warning: ' if event.kind == 'warning' else ''}{event.message}")
+        elif event.kind == "stage":
+            self._last = self._began = event.time
+        elif event.kind == "done":
+            self._write(f"{event.stage}: done in {show_duration(event.data['seconds'])} {event.message}")
+        elif event.time - self._last >= LINE_EVERY_SECONDS and event.total:
+            self._last = event.time
+            share = event.done / event.total
+            left = (event.time - self._began) * (1 - share) / share if share else 0
+            self._write(f"{event.stage}: {100 * share:.0f} %, ETA {show_duration(left)} {event.message}")
+
+    def _write(self, text: str) -> None:
+        self._console.print(text.rstrip(), highlight=False, markup=False, soft_wrap=True)
 
 
 class Bars:

@@ -67,10 +67,11 @@ class Progress:
         stage = Stage(self, name, total)
         self.emit(Event("stage", name, message, 0, total))
         started = time.perf_counter()
-        yield stage
-        seconds = time.perf_counter() - started
-        done = Event("done", name, stage.message, stage.done, stage.total, {"seconds": round(seconds, 3)})
-        self.emit(done)
+        try:
+            yield stage
+        finally:  # after an error too, or its bar would hang
+            seconds = round(time.perf_counter() - started, 3)
+            self.emit(Event("done", name, stage.message, stage.done, stage.total, {"seconds": seconds}))
 
 
 class Stage:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,27 +11,9 @@ import numpy as np
 
 from learn2compress.core.dataset import Images
 from learn2compress.core.errors import ConversionError
+from learn2compress.core.silence import silenced
 
 IDENTIFIER = b"TFL3"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the converter's chatter (Python and C++ level) off the terminal."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    stdout = io.StringIO()
-    with tempfile.TemporaryFile() as sink, warnings.catch_warnings(), contextlib.redirect_stdout(stdout):
-        warnings.simplefilter("ignore")
-        kept = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            logger.setLevel(level)
 
 
 def _concrete(call: Callable[[Any], Any], size: tuple[int, int], channels: int = 3) -> Any:
@@ -57,9 +34,18 @@ def _concrete(call: Callable[[Any], Any], size: tuple[int, int], channels: int =
 # together with the model they come out without their weights, silently.
 
 
+def _converter(call: Callable[[Any], Any], size: tuple[int, int]) -> Any:
+    import tensorflow as tf
+
+    # absl keeps a handler of its own on the real standard error.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    with silenced():
+        return tf.lite.TFLiteConverter.from_concrete_functions([_concrete(call, size)])
+
+
 def _convert(converter: Any, what: str) -> bytes:
     try:
-        with _quiet():
+        with silenced():
             model: bytes = converter.convert()
     except Exception as error:  # the converter raises anything, from ValueError to its own ConverterError
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -76,8 +62,7 @@ def to_int8(quantized: keras.Model, size: tuple[int, int]) -> bytes:
     """
     import tensorflow as tf
 
-    function = _concrete(lambda x: quantized(x, training=False), size)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter = _converter(lambda x: quantized(x, training=False), size)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.inference_input_type = tf.uint8
@@ -89,7 +74,7 @@ def to_float32(call: Callable[[Any], Any], size: tuple[int, int]) -> bytes:
     """Writes `call` (float32 pixels 0..255 -> probabilities) as a float32 file."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_concrete(call, size)])
+    converter = _converter(call, size)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return _convert(converter, "the teacher")
 
@@ -98,7 +83,7 @@ def to_post_training_int8(call: Callable[[Any], Any], size: tuple[int, int], sam
     """Writes `call` as int8 after training, calibrated on `samples` (n, height, width, 3): the usual baseline."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_concrete(call, size)])
+    converter = _converter(call, size)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in samples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -28,7 +28,8 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
         if teacher.outputs == "logits":
             return ops.softmax(outputs, axis=-1)
         if teacher.outputs == "scores":
-            return outputs / ops.maximum(ops.sum(outputs, axis=-1, keepdims=True), 1e-9)
+            outputs = ops.maximum(outputs, 1e-7)  # as `Teacher.predict` does
+            return outputs / ops.sum(outputs, axis=-1, keepdims=True)
         return outputs
 
     return call

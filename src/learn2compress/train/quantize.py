@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,14 +14,14 @@ from learn2compress.core.progress import Progress
 from learn2compress.graph.fold import fold_batch_norm
 from learn2compress.graph.slices import SliceMap
 from learn2compress.train.fake_quant import PROBABILITY_RANGE, QuantActivation, fake_quantize, set_tracking
-from learn2compress.train.fit import LabelledViews, Schedule, Trained, compile_family, fit, time_step
+from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.joint import SharedFamily
-from learn2compress.train.trainable import plain, scaled
+from learn2compress.train.settings import TrainingSettings
+from learn2compress.train.trainable import plain
 
 Outputs = NDArray[np.float32]
 
 PREDICTION_BATCH = 250
-CALIBRATION_BATCHES = 8
 TRACKING_RATE = 0.02
 # Ranges stand still for the last part, so that the weights settle on the grid that the file will have.
 FROZEN_FROM = 0.6
@@ -43,61 +43,56 @@ def quantization_ready(member: keras.Model) -> keras.Model:
     return fake_quantize(folded(member))
 
 
-def calibrate(members: Sequence[keras.Model], batches: LabelledViews) -> None:
-    """Sets the activation ranges from a few batches of views."""
-    for member in members:
-        for number in range(min(CALIBRATION_BATCHES, len(batches))):
-            # The first batch sets the range, later ones pull it towards their own.
-            set_tracking(member, 1.0 / (number + 1))
-            member(scaled(batches[number][0]), training=True)
-        set_tracking(member, 0.0)
-
-
 def quantization_aware_training(
     members: Sequence[keras.Model],
     batches: LabelledViews,
     progress: Progress,
     *,
-    temperature: float,
-    hard: float,
-    peak: float,
+    settings: TrainingSettings,
     seconds: float,
-    plan_steps: Any,
+    plan_steps: PlanSteps,
 ) -> Trained:
-    """Trains fake-quantized members side by side, distilled as before.
+    """Calibrates fake-quantized members and trains them side by side, distilled as before.
 
     Args:
-        members: from `quantization_ready`, calibrated.
+        members: from `quantization_ready`; trained in place.
+        seconds: for all of it.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
     """
-    family = SharedFamily(members, [unshared(member) for member in members], temperature, hard)
-    optimizer = keras.optimizers.Adam(peak, beta_2=0.99, use_ema=True, ema_momentum=0.98)
-    compile_family(family, optimizer)
-    steps = plan_steps(seconds, time_step(family, batches), len(batches))
+    started = time.perf_counter()
+    maps = [unshared(member) for member in members]
+    family = SharedFamily(members, maps, settings.temperature, settings.hard)
+    peak = settings.quantization_peak
+    compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
+
+    def track(rate: float) -> None:
+        for member in members:
+            set_tracking(member, rate)
+
+    # The steps that are timed also calibrate: the first batch sets the ranges, later ones pull them to the mean.
+    step_seconds = time_step(family, batches, on_step=lambda number: track(1 / (number + 1)))
+    track(TRACKING_RATE)
     frozen = False
 
     def on_share(share: float) -> None:
         nonlocal frozen
         if not frozen and share >= FROZEN_FROM:
             frozen = True
-            for member in members:
-                set_tracking(member, 0.0)
+            track(0.0)
 
-    for member in members:
-        set_tracking(member, TRACKING_RATE)
+    seconds -= time.perf_counter() - started
     trained = fit(
         family,
         batches,
         progress,
         stage_name="quantization-aware training",
-        steps=steps,
+        steps=plan_steps(seconds, step_seconds, len(batches)),
+        seconds=seconds,
         peak=peak,
         schedule=Schedule(warmup=0.05),
-        seconds=seconds,
         on_share=on_share,
     )
-    for member in members:
-        set_tracking(member, 0.0)
+    track(0.0)
     return trained
 
 

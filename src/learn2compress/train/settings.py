@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -23,7 +22,6 @@ class TrainingSettings:
         temperature, hard: of the distillation loss.
         momentum: of the batch-norm statistics.
         warmup: share of the steps in which the learning rate rises.
-        average: momentum of the weights' moving average; 0 for none.
     """
 
     dtype: str
@@ -34,7 +32,6 @@ class TrainingSettings:
     hard: float
     momentum: float
     warmup: float
-    average: float
 
 
 SETTINGS: dict[Route, TrainingSettings] = {
@@ -46,8 +43,7 @@ SETTINGS: dict[Route, TrainingSettings] = {
         temperature=3.0,
         hard=0.3,
         momentum=0.97,
-        warmup=0.2,
-        average=0.99,
+        warmup=0.08,
     ),
     # Depthwise convolutions gain nothing from bfloat16 on a CPU, and trained weights lose by it.
     "teacher": TrainingSettings(
@@ -59,14 +55,12 @@ SETTINGS: dict[Route, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.1,
-        average=0.99,
     ),
 }
 
 
 def optimizer_for(route: Route, settings: TrainingSettings) -> keras.optimizers.Optimizer:
     """Muon moves fresh kernels fast; trained ones keep what they know better under Adam."""
-    average: dict[str, Any] = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
     if route == "fresh":
-        return ConvMuon(settings.peak, **average)
-    return keras.optimizers.AdamW(settings.peak, weight_decay=1e-4, beta_2=0.99, **average)
+        return ConvMuon(settings.peak)
+    return keras.optimizers.AdamW(settings.peak, weight_decay=1e-4, beta_2=0.99)

@@ -19,7 +19,7 @@ from learn2compress.core.dataset import Images, ImageSplit
 
 # Below this size objects fill the frame: shifting keeps them whole, cropping would not.
 LARGEST_SHIFTED = 64
-SHIFT_SHARE = 1 / 8
+SHIFT_SHARE = 1 / 16
 CROP_AREA = (0.35, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
 
@@ -44,7 +44,7 @@ class ViewSpec:
 class Views:
     """The views of one split.
 
-    In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to an eighth;
+    In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to a sixteenth;
     all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized.
     """
 

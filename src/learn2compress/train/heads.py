@@ -1,0 +1,50 @@
+"""A classifier to start from: the ridge regression of the teacher's outputs on a cut's pooled features.
+
+A new head on trained layers would spend the first epochs unlearning its random weights, and disturb the layers
+below meanwhile. The least-squares head costs one pass over some views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.train.fit import LabelledViews
+
+Array = NDArray[np.float64]
+
+MOST_IMAGES = 4000
+# Features are standardized, so this is relative to the number of images.
+RIDGE = 0.01
+LOWEST_LOG_PROBABILITY = -6.0
+
+
+def fit_heads(members: Sequence[keras.Model], batches: LabelledViews) -> None:
+    """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels."""
+    extractors = [keras.Model(member.inputs[0], member.layers[-1].input) for member in members]
+    features: list[list[Array]] = [[] for _ in members]
+    targets = []
+    for step in range(max(1, min(MOST_IMAGES, 4 * len(batches.views)) // batches.batch_size)):
+        pixels, (_, teacher) = batches.batch(step)
+        inputs = (pixels.astype(np.float32) - 128) / 128
+        for found, extractor in zip(features, extractors, strict=True):
+            found.append(np.asarray(extractor.predict_on_batch(inputs), np.float64))
+        targets.append(np.maximum(teacher, LOWEST_LOG_PROBABILITY))
+    logits = np.concatenate(targets).astype(np.float64)
+    logits -= logits.mean(axis=1, keepdims=True)
+    for member, found in zip(members, features, strict=True):
+        kernel, bias = ridge(np.concatenate(found), logits, RIDGE)
+        member.layers[-1].set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+
+
+def ridge(features: Array, targets: Array, strength: float) -> tuple[Array, Array]:
+    """Kernel (c, k) and bias (k,) that map features (n, c) to targets (n, k) with least squared error."""
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
+    x = (features - mean) / deviation
+    center = targets.mean(axis=0)
+    gram = x.T @ x + strength * len(x) * np.eye(x.shape[1])
+    kernel = np.linalg.solve(gram, x.T @ (targets - center)) / deviation[:, None]
+    return kernel, center - mean @ kernel

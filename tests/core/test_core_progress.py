@@ -1,0 +1,57 @@
+"""Progress events, and the log that keeps them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from learn2compress.core.progress import Event, EventLog, Progress
+
+
+def test_a_stage_tells_of_its_begin_its_steps_and_its_end() -> None:
+    events: list[Event] = []
+    with Progress(events.append).stage("bake", 4) as stage:
+        stage.advance(1, "warm")
+        stage.at(3)
+        stage.advance()
+    assert [event.kind for event in events] == ["stage", "step", "step", "step", "done"]
+    assert [event.done for event in events] == [0, 1, 3, 4, 4]
+    assert {event.stage for event in events} == {"bake"}
+    assert {event.total for event in events} == {4}
+    assert events[-1].message == "warm"
+
+
+def test_a_tracked_sequence_counts_its_items() -> None:
+    events: list[Event] = []
+    with Progress(events.append).stage("bake", 3) as stage:
+        assert list(stage.track("abc")) == ["a", "b", "c"]
+    assert [event.done for event in events if event.kind == "step"] == [1, 2, 3]
+
+
+def test_every_listener_gets_every_event() -> None:
+    one: list[Event] = []
+    other: list[Event] = []
+    progress = Progress(one.append)
+    progress.note("first")
+    progress.add(other.append)
+    progress.warn("second", heat=7)
+    assert [event.message for event in one] == ["first", "second"]
+    assert [(event.kind, event.data) for event in other] == [("warning", {"heat": 7})]
+
+
+def test_the_log_keeps_all_but_the_steps_that_follow_fast(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "run.jsonl")
+    log(Event("stage", "bake", time=100.0))
+    for tenth in range(25):
+        log(Event("step", "bake", done=tenth, time=100.0 + tenth / 10))
+    log(Event("step", "bake", done=25, data={"loss": 1.0}, time=102.45))
+    log(Event("done", "bake", time=102.5))
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["stage", "step", "step", "step", "step", "done"]
+    assert [line["done"] for line in lines if line["kind"] == "step"] == [0, 10, 20, 25]
+
+
+def test_what_is_no_json_is_written_as_text(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "run.jsonl")
+    log(Event("note", "", data={"path": tmp_path}))
+    assert json.loads((tmp_path / "run.jsonl").read_text())["data"] == {"path": str(tmp_path)}

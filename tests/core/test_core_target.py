@@ -1,0 +1,95 @@
+"""What a user may write after `--target`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.target import METRICS, Target
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "bound"),
+    [
+        ("size<=100KB", "size", 100e3),
+        ("size <= 100 kB", "size", 100e3),
+        ("  SIZE<=1.5MB ", "size", 1.5e6),
+        ("size<=96KiB", "size", 98_304),
+        ("size<=98496", "size", 98_496),
+        ("size<=98496B", "size", 98_496),
+        ("macs<=10M", "macs", 10e6),
+        ("macs<=.5G", "macs", 0.5e9),
+        ("macs<=1e6", "macs", 1e6),
+        ("accuracy>=0.92", "accuracy", 0.92),
+        ("accuracy>=92%", "accuracy", 0.92),
+        ("drop<=1%", "drop", 0.01),
+        ("drop<=.01", "drop", 0.01),
+    ],
+)
+def test_a_bound_is_read_with_its_unit(text: str, metric: str, bound: float) -> None:
+    target = Target.parse(text)
+    assert target.metric == metric
+    assert target.bound == pytest.approx(bound)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "target.malformed"),
+        ("size", "target.malformed"),
+        ("size<=", "target.malformed"),
+        ("100KB", "target.malformed"),
+        ("<=100KB", "target.malformed"),
+        ("size:100KB", "target.malformed"),
+        ("speed<=5", "target.unknown_metric"),
+        ("size>=100KB", "target.direction"),
+        ("size<100KB", "target.direction"),
+        ("size=100KB", "target.direction"),
+        ("accuracy<=0.9", "target.direction"),
+        ("accuracy==0.9", "target.direction"),
+        ("drop>=0.1", "target.direction"),
+        ("size<=lots", "units.malformed"),
+        ("size<=100XB", "units.malformed"),
+        ("size<=100ms", "units.malformed"),
+        ("size<=-100KB", "units.malformed"),
+        ("size<=1.2.3MB", "units.malformed"),
+        ("size<=100KB<=200KB", "units.malformed"),
+        ("accuracy>=nan", "units.malformed"),
+        ("macs<=10MB", "units.malformed"),
+        ("size<=0", "target.unsatisfiable"),
+        ("accuracy>=92", "target.unsatisfiable"),
+        ("accuracy>=1.01", "target.unsatisfiable"),
+        ("drop<=101%", "target.unsatisfiable"),
+    ],
+)
+def test_what_is_no_bound_is_refused_with_an_example(text: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Target.parse(text)
+    assert caught.value.code == code
+    assert caught.value.exit_code == 2
+    assert any(example in caught.value.fix for _, _, example in METRICS.values())
+
+
+@given(value=st.floats(1e-3, 1e12), metric=st.sampled_from(["size", "macs"]))
+def test_an_upper_bound_holds_up_to_and_including_itself(value: float, metric: str) -> None:
+    target = Target.parse(f"{metric}<={value}")
+    assert target.holds(value)
+    assert target.holds(value * 0.999)
+    assert not target.holds(value * 1.001)
+
+
+@given(value=st.floats(1e-3, 1.0))
+def test_a_lower_bound_holds_from_itself_up(value: float) -> None:
+    target = Target.parse(f"accuracy>={value}")
+    assert target.holds(value)
+    assert target.holds(value * 1.001)
+    assert not target.holds(value * 0.999)
+
+
+@pytest.mark.parametrize("text", ["size<=100KB", " SIZE <= 100 KB ", "accuracy>=92%"])
+def test_the_text_of_a_target_reads_back_as_the_same_bound(text: str) -> None:
+    target = Target.parse(text)
+    again = Target.parse(target.text)
+    assert again == target

@@ -1,0 +1,73 @@
+"""Durations and sizes, as people write and read them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.units import (
+    BYTES,
+    COUNTS,
+    duration_seconds,
+    quantity,
+    show_bytes,
+    show_count,
+    show_duration,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("90", 90),
+        ("20m", 1200),
+        ("20 min", 1200),
+        ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("1h 30m 5s", 5405),
+        (" 2M ", 120),
+    ],
+)
+def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+    assert duration_seconds(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", " ", "soon", "m", "10x", "-5m", "1.2.3m", "5m,3s", "nan", "inf", "0", "0s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        duration_seconds(text)
+    assert caught.value.code == "units.malformed"
+    assert "20m" in caught.value.fix
+
+
+@given(seconds=st.integers(1, 10**6))
+def test_a_shown_duration_reads_back_as_it_was(seconds: int) -> None:
+    rounding = 0 if seconds < 3600 else 60
+    assert abs(duration_seconds(show_duration(seconds)) - seconds) <= rounding
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (98_496, "98.5 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (3_465_296, "3.47 MB"),
+        (2e9, "2 GB"),
+        (5e12, "5000 GB"),
+    ],
+)
+def test_sizes_are_shown_with_three_digits(size: float, shown: str) -> None:
+    assert show_bytes(size) == shown
+
+
+@given(size=st.integers(1, 10**12))
+def test_a_shown_size_reads_back_within_half_a_percent(size: int) -> None:
+    assert quantity(show_bytes(size), BYTES, "size", "100KB") == pytest.approx(size, rel=6e-3)
+    assert quantity(show_count(size), COUNTS, "count", "10M") == pytest.approx(size, rel=6e-3)

@@ -1,0 +1,188 @@
+"""Random functional graphs with settled batch norms, and small residual teachers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES = 4
+
+
+class _Graph:
+    """Grows a functional graph, one step a call; every step takes and gives (n, h, w, c)."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def _conv(self, x: Any, channels: int = 0, **more: Any) -> Any:
+        from keras import layers
+
+        channels = channels or int(self.rng.integers(2, 7))
+        arguments = {
+            "kernel_size": int(self.rng.integers(1, 4)),
+            "padding": "same",
+            "use_bias": bool(self.rng.integers(2)),
+        }
+        return layers.Conv2D(channels, **{**arguments, **more})(x)
+
+    def _norm(self, x: Any) -> Any:
+        from keras import layers
+
+        scale, center = (bool(self.rng.integers(4)) for _ in range(2))
+        return layers.BatchNormalization(scale=scale, center=center, epsilon=10 ** -self.rng.uniform(2, 5))(x)
+
+    def conv(self, x: Any) -> Any:
+        return self._norm(self._conv(x))
+
+    def conv_relu(self, x: Any) -> Any:
+        from keras import layers
+
+        return layers.ReLU(6.0)(self._norm(self._conv(x)))
+
+    def dilated(self, x: Any) -> Any:
+        return self._norm(self._conv(x, dilation_rate=2))
+
+    def strided(self, x: Any) -> Any:
+        from keras import layers
+
+        if x.shape[1] < 4:
+            return self.conv(x)
+        x = layers.ZeroPadding2D(((0, 1), (1, 0)))(x)
+        return self._norm(layers.Conv2D(4, 3, strides=2, use_bias=False)(x))
+
+    def norm_after_activation(self, x: Any) -> Any:
+        return self._norm(self._conv(x, activation="relu"))
+
+    def depthwise(self, x: Any) -> Any:
+        from keras import layers
+
+        multiplier = int(self.rng.integers(1, 3))
+        return self._norm(layers.DepthwiseConv2D(3, padding="same", depth_multiplier=multiplier)(x))
+
+    def pixelwise_dense(self, x: Any) -> Any:
+        from keras import layers
+
+        return self._norm(layers.Dense(5)(x))
+
+    def lone_norm(self, x: Any) -> Any:
+        return self._norm(x)
+
+    def two_norms(self, x: Any) -> Any:
+        return self._norm(self._norm(self._conv(x)))
+
+    def norm_and_bypass(self, x: Any) -> Any:
+        """The convolution has two users: folding the norm into it would change the other."""
+        from keras import layers
+
+        x = self._conv(x)
+        return layers.Add()([x, self._norm(x)])
+
+    def residual(self, x: Any) -> Any:
+        from keras import layers
+
+        y = self._norm(self._conv(x, x.shape[-1]))
+        return layers.Activation("relu")(layers.Add()([x, y]))
+
+    def branches(self, x: Any) -> Any:
+        """Twice the same shape: a mix-up of the two would go through."""
+        from keras import layers
+
+        one, other = (self._norm(self._conv(x, 3, kernel_size=3)) for _ in range(2))
+        return layers.Concatenate()([other, one])
+
+    def pool(self, x: Any) -> Any:
+        from keras import layers
+
+        if x.shape[1] < 4:
+            return x
+        kind = (layers.MaxPooling2D, layers.AveragePooling2D)[int(self.rng.integers(2))]
+        return kind(2)(x)
+
+    def dropped(self, x: Any) -> Any:
+        from keras import layers
+
+        return self._norm(layers.Dropout(0.3)(self._conv(x)))
+
+
+STEPS = tuple(name for name in vars(_Graph) if not name.startswith("_"))
+
+
+@pytest.fixture(scope="session")
+def settle() -> Callable[[Any, int], Any]:
+    """Gives every weight a random value, as training would; variances are positive."""
+
+    def give(model: Any, seed: int) -> Any:
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            for weight in layer.weights:
+                if weight.name.endswith("variance"):
+                    weight.assign(rng.uniform(0.05, 3, weight.shape))
+                elif weight.name in ("gamma", "moving_mean", "beta", "bias"):
+                    weight.assign(rng.normal(0, 1, weight.shape))
+                elif "kernel" in weight.name:
+                    fan_in = max(1, int(np.prod(weight.shape[:-1])))
+                    weight.assign(rng.normal(0, fan_in**-0.5, weight.shape))
+        return model
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def random_graph(settle: Callable[[Any, int], Any]) -> Callable[[Sequence[str], int], Any]:
+    """A graph of the given steps, then pooling, a dense layer with a batch norm, and logits."""
+    from keras import Input, Model, layers
+
+    def make(steps: Sequence[str], seed: int) -> Any:
+        grow = _Graph(seed)
+        image = Input((10, 9, 3))
+        x = image
+        for step in steps:
+            x = getattr(grow, step)(x)
+        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Dense(6)(x)))
+        return settle(Model(image, layers.Dense(CLASSES)(x)), seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def graph_steps() -> tuple[str, ...]:
+    return STEPS
+
+
+@pytest.fixture(scope="session")
+def residual_teacher(settle: Callable[[Any, int], Any]) -> Callable[..., Any]:
+    """A small residual classifier: `front` layers, a stem, a block, a strided convolution, a block, a head.
+
+    Without padding ("valid"), its features have no rim that zeros touched.
+    """
+    from keras import Input, Model, layers
+
+    def make(front: Sequence[Any] = (), padding: str = "valid", size: int = 20) -> Any:
+        def block(x: Any, name: str) -> Any:
+            y = layers.Conv2D(8, 1, use_bias=False, name=f"{name}_a")(x)
+            y = layers.ReLU(name=f"{name}_a_relu")(layers.BatchNormalization(name=f"{name}_a_bn")(y))
+            y = layers.BatchNormalization(name=f"{name}_b_bn")(layers.Conv2D(8, 1, name=f"{name}_b")(y))
+            return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
+
+        image = Input((size, size, 3), name="image")
+        x = image
+        for layer in front:
+            x = layer(x)
+        x = layers.Conv2D(8, 3, padding=padding, use_bias=False, name="stem")(x)
+        x = layers.ReLU(name="stem_relu")(layers.BatchNormalization(name="stem_bn")(x))
+        x = block(x, "one")
+        x = layers.Conv2D(8, 3, strides=2, padding=padding, name="down")(x)
+        x = layers.ReLU(6.0, name="down_relu")(layers.BatchNormalization(name="down_bn")(x))
+        x = block(x, "two")
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.Dense(CLASSES, activation="softmax", name="probabilities")(layers.Dropout(0.2)(x))
+        return settle(Model(image, x), 5)
+
+    return make

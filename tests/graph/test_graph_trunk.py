@@ -1,0 +1,279 @@
+"""A teacher's graph, cut: the cuts are real, and the trunk computes what the teacher computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.graph.trunk import build_trunk, cut_points, trunk_refusal
+from learn2compress.inputs.preprocessing import NAMED, Preprocessing, parse_preprocess
+
+ResidualTeacher = Callable[..., Any]
+CLASSES = 4
+CUTS = ["stem_relu", "one_out", "down_relu", "two_out"]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Any:
+    return np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), np.uint8)
+
+
+def model_of(first: Any, last: Any) -> Any:
+    from keras import Model
+
+    return Model(first, last)
+
+
+def features(model: Any, layer: str, inputs: Any) -> Any:
+    return np.asarray(model_of(model.inputs[0], model.get_layer(layer).output)(inputs))
+
+
+def trunk_of(teacher: Any, cut: str, preprocessing: Preprocessing) -> Any:
+    scale, offset = (np.asarray(v, float) for v in (preprocessing.scale, preprocessing.offset))
+    return build_trunk(teacher, cut, CLASSES, "a-trunk", scale, offset, preprocessing.bgr)
+
+
+def member_input(pixels: Any) -> Any:
+    return (pixels.astype(np.float32) - 128) / 128
+
+
+def assert_close(got: Any, expected: Any) -> None:
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+def test_cuts_are_where_blocks_end(residual_teacher: ResidualTeacher) -> None:
+    assert trunk_refusal(residual_teacher()) is None
+    assert cut_points(residual_teacher()) == CUTS
+
+
+def test_all_that_follows_a_cut_follows_from_its_features(residual_teacher: ResidualTeacher, pixels: Any) -> None:
+    teacher = residual_teacher()
+    images = member_input(pixels)
+    whole = np.asarray(teacher(images, training=False))
+    for cut in cut_points(teacher):
+        rest = model_of(teacher.get_layer(cut).output, teacher.output)
+        assert_close(np.asarray(rest(features(teacher, cut, images), training=False)), whole)
+
+
+def test_graph_steps_give_only_real_cuts(random_graph: Callable[..., Any], graph_steps: tuple[str, ...]) -> None:
+    steps = [step for step in graph_steps if step != "pixelwise_dense"]
+    teacher = random_graph(steps, 3)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 10, 9, 3)).astype(np.float32)
+    whole = np.asarray(teacher(images, training=False))
+    cuts = cut_points(teacher)
+    assert len(cuts) >= 8
+    for cut in cuts:
+        rest = model_of(teacher.get_layer(cut).output, teacher.output)
+        assert_close(np.asarray(rest(features(teacher, cut, images), training=False)), whole)
+
+
+@pytest.mark.parametrize("preprocess", [*NAMED, "100,50", "10,20,30,40,50,60"])
+def test_a_trunk_takes_over_the_teachers_preprocessing(
+    residual_teacher: ResidualTeacher, pixels: Any, preprocess: str
+) -> None:
+    preprocessing = parse_preprocess(preprocess)
+    assert preprocessing is not None
+    teacher = residual_teacher()
+    for cut in ("stem_relu", "two_out"):
+        trunk = trunk_of(teacher, cut, preprocessing)
+        expected = features(teacher, cut, preprocessing.apply(pixels))
+        assert_close(features(trunk, cut, member_input(pixels)), expected)
+
+
+def fronts() -> dict[str, Callable[[], list[Any]]]:
+    from keras import layers
+
+    mean, variance = (0.485, 0.456, 0.406), (0.05, 0.06, 0.07)
+    return {
+        "rescaling": lambda: [layers.Rescaling(1 / 127.5, offset=-1)],
+        "rescaling per channel": lambda: [layers.Rescaling([0.1, 0.2, 0.3], offset=[1.0, 2.0, 3.0])],
+        "normalization": lambda: [layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[50.0, 60.0, 70.0])],
+        "both": lambda: [layers.Rescaling(1 / 255), layers.Normalization(mean=mean, variance=variance)],
+        "one number for all": lambda: [layers.Normalization(axis=None, mean=127.0, variance=60.0)],
+        "inverted": lambda: [layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[0.01, 0.02, 0.03], invert=True)],
+    }
+
+
+@pytest.mark.parametrize(
+    "front", ["rescaling", "rescaling per channel", "normalization", "both", "one number for all", "inverted"]
+)
+@pytest.mark.parametrize("preprocess", ["raw", "caffe"])
+def test_layers_that_rescale_the_pixels_move_into_the_first_convolution(
+    residual_teacher: ResidualTeacher, pixels: Any, front: str, preprocess: str
+) -> None:
+    teacher = residual_teacher(fronts()[front]())
+    preprocessing = NAMED[preprocess]
+    trunk = trunk_of(teacher, "one_out", preprocessing)
+    assert not any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in trunk.layers)
+    expected = features(teacher, "one_out", preprocessing.apply(pixels))
+    assert_close(features(trunk, "one_out", member_input(pixels)), expected)
+
+
+def test_with_zero_padding_only_the_rim_differs(residual_teacher: ResidualTeacher, pixels: Any) -> None:
+    teacher = residual_teacher([], "same")
+    preprocessing = NAMED["caffe"]
+    trunk = trunk_of(teacher, "stem_relu", preprocessing)
+    expected = features(teacher, "stem_relu", preprocessing.apply(pixels))
+    got = features(trunk, "stem_relu", member_input(pixels))
+    assert_close(got[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1])
+    assert np.abs(got - expected).max() > 1e-3
+
+
+def test_a_trunk_ends_in_logits_of_its_own(residual_teacher: ResidualTeacher, pixels: Any) -> None:
+    trunk = build_trunk(residual_teacher(), "one_out", 7, "a-trunk", np.ones(3), np.zeros(3), False)
+    assert trunk.output_shape == (None, 7)
+    names = {layer.name for layer in trunk.layers}
+    assert "one_out_logits" in names
+    assert "down" not in names
+    assert np.isfinite(np.asarray(trunk(member_input(pixels)))).all()
+
+
+def test_the_teacher_is_not_changed(residual_teacher: ResidualTeacher, pixels: Any) -> None:
+    teacher = residual_teacher()
+    images = member_input(pixels)
+    before = np.asarray(teacher(images, training=False))
+    trunk = trunk_of(teacher, "two_out", NAMED["unit"])
+    for variable in trunk.trainable_variables:
+        variable.assign(variable * 0)
+    np.testing.assert_array_equal(np.asarray(teacher(images, training=False)), before)
+
+
+def test_layers_that_the_user_froze_can_be_trained_again(residual_teacher: ResidualTeacher) -> None:
+    teacher = residual_teacher()
+    free = len(trunk_of(teacher, "two_out", NAMED["raw"]).trainable_variables)
+    for layer in teacher.layers[:-1]:
+        layer.trainable = False
+    trunk = trunk_of(teacher, "two_out", NAMED["raw"])
+    assert len(trunk.trainable_variables) == free
+
+
+def test_a_sequential_teacher_can_be_cut_like_any_other(settle: Callable[[Any, int], Any], pixels: Any) -> None:
+    from keras import Input, Sequential, layers
+
+    teacher = Sequential(
+        [
+            Input((20, 20, 3)),
+            layers.Conv2D(4, 3, name="stem", activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(CLASSES),
+        ]
+    )
+    settle(teacher, 1)
+    assert trunk_refusal(teacher) is None
+    assert cut_points(teacher) == ["stem"]
+    trunk = trunk_of(teacher, "stem", NAMED["raw"])
+    expected = features(teacher, "stem", pixels.astype(np.float32))
+    assert_close(features(trunk, "stem", member_input(pixels)), expected)
+
+
+def nested() -> Any:
+    from keras import Input, Model, Sequential, layers
+
+    image = Input((20, 20, 3))
+    base = Sequential([layers.Conv2D(4, 3), layers.ReLU()], name="the_base")
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(base(image))))
+
+
+def unsupported() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = layers.RandomFlip(name="flipper")(image)
+    x = layers.Conv2D(4, 3)(x)
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def shared_layer() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    conv = layers.Conv2D(3, 3, padding="same", name="again")
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(conv(conv(image)))))
+
+
+def grey() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 1))
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))))
+
+
+def subclassed() -> Any:
+    import keras
+
+    class MyModel(keras.Model):
+        def call(self, x: Any) -> Any:
+            return x
+
+    return MyModel()
+
+
+def swish_throughout() -> Any:
+    """All convolutions are understood, their activations are not: what is before the first one is no trunk."""
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = image
+    for _ in range(3):
+        x = layers.Conv2D(4, 3, use_bias=False)(x)
+        x = layers.Activation("swish")(layers.BatchNormalization()(x))
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def norm_first() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = layers.BatchNormalization(name="norm_of_pixels")(image)
+    x = layers.Conv2D(4, 3, activation="relu")(x)
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def depthwise_first() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = layers.Conv2D(4, 1, activation="relu")(layers.DepthwiseConv2D(3, name="per_colour")(image))
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def two_stems() -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    one, other = (layers.Conv2D(4, 3, activation="relu")(image) for _ in range(2))
+    x = layers.Add(name="both")([one, other])
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "nothing": (lambda: None, "not a Keras model"),
+    "nested": (nested, "the_base is a nested model"),
+    "unsupported layer": (unsupported, "flipper is a RandomFlip"),
+    "shared layer": (shared_layer, "more than once"),
+    "grey": (grey, "RGB"),
+    "subclassed": (subclassed, "MyModel"),
+    "swish": (swish_throughout, "Activation"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_teacher_that_can_not_be_cut_is_refused_with_the_reason(name: str) -> None:
+    make, reason = REFUSED[name]
+    assert reason in (trunk_refusal(make()) or "")
+
+
+@pytest.mark.parametrize("make", [norm_first, depthwise_first, two_stems])
+def test_a_trunk_is_right_or_refused_whatever_comes_first(
+    settle: Callable[[Any, int], Any], pixels: Any, make: Callable[[], Any]
+) -> None:
+    teacher = settle(make(), 2)
+    if trunk_refusal(teacher):
+        return
+    cut = cut_points(teacher)[-1]
+    trunk = trunk_of(teacher, cut, NAMED["caffe"])
+    expected = features(teacher, cut, NAMED["caffe"].apply(pixels))
+    assert_close(features(trunk, cut, member_input(pixels)), expected)

@@ -1,0 +1,64 @@
+"""How the time asked for is spent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learn2compress.plan.budget import (
+    FEWEST_STEPS,
+    MOST_EPOCHS,
+    MOST_VIEWS,
+    SOFT_LABEL_SHARE,
+    affordable_steps,
+    affordable_views,
+    finish_seconds,
+    phases,
+)
+
+rates = st.floats(0.1, 1e5)
+
+
+@given(budget=st.floats(30, 1e5), images=st.integers(1, 10**6), rate=rates)
+def test_views_stay_within_their_share_of_the_budget_and_are_as_many_as_fit(
+    budget: float, images: int, rate: float
+) -> None:
+    views = affordable_views(budget, images, rate)
+    assert 1 <= views <= MOST_VIEWS
+    share = SOFT_LABEL_SHARE * budget
+    if views > 1:
+        assert views * images / rate <= share * (1 + 1e-9)
+    if views < MOST_VIEWS:
+        assert (views + 1) * images / rate >= share * (1 - 1e-9)
+
+
+@given(remaining=st.floats(100, 1e5), finish=st.floats(0, 90))
+def test_training_takes_all_that_remains_but_for_the_finish(remaining: float, finish: float) -> None:
+    found = phases(remaining, finish)
+    assert found.joint_seconds + found.quantization_seconds == pytest.approx(remaining - finish)
+    assert found.joint_seconds > found.quantization_seconds > 0
+
+
+@given(remaining=st.floats(-100, 0), finish=st.floats(0, 1000))
+def test_a_spent_budget_still_leaves_both_phases_some_time(remaining: float, finish: float) -> None:
+    found = phases(remaining, finish)
+    assert found.joint_seconds > found.quantization_seconds > 0
+
+
+@given(seconds=st.floats(0.1, 1e5), step=st.floats(1e-4, 100), per_epoch=st.integers(1, 10**4))
+def test_steps_fit_the_time_between_a_floor_and_a_ceiling(seconds: float, step: float, per_epoch: int) -> None:
+    steps = affordable_steps(seconds, step, per_epoch)
+    assert steps >= FEWEST_STEPS
+    assert steps <= max(FEWEST_STEPS, MOST_EPOCHS * per_epoch)
+    if steps > FEWEST_STEPS:
+        assert steps * step <= seconds * (1 + 1e-9)
+    if FEWEST_STEPS < steps < MOST_EPOCHS * per_epoch:
+        assert (steps + 1) * step >= seconds * (1 - 1e-9)
+
+
+@given(images=st.integers(1, 10**5), rate=rates, members=st.integers(1, 8))
+def test_the_finish_takes_longer_with_more_images_and_more_members(images: int, rate: float, members: int) -> None:
+    own = finish_seconds(images, rate, members)
+    assert 0 < own < finish_seconds(images, rate, members + 1)
+    assert own < finish_seconds(2 * images, rate, members)

@@ -1,0 +1,119 @@
+"""Which members are chosen for what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.member import Cost, MemberSpec
+from learn2compress.core.target import Target
+from learn2compress.plan.members import (
+    DEFAULT_SPREAD,
+    Candidate,
+    choose_members,
+    largest_by_default,
+    largest_within,
+    within,
+)
+
+
+def candidate(number: int, size: int, macs: int) -> Candidate:
+    spec = MemberSpec(f"w{number}", "fresh", float(number), (32, 32), channels=(number,))
+    return Candidate(spec, Cost(size, macs, size))
+
+
+@st.composite
+def ladders(draw: st.DrawFn) -> list[Candidate]:
+    """Candidates as a backbone gives them: the wider, the more bytes and MACs."""
+    steps = draw(st.lists(st.tuples(st.integers(1, 50_000), st.integers(1, 10**6)), min_size=1, max_size=30))
+    found, size, macs = [], 5_000, 10_000
+    for number, (more_size, more_macs) in enumerate(steps, 1):
+        size, macs = size + more_size, macs + more_macs
+        found.append(candidate(number, size, macs))
+    return found
+
+
+LADDER = [candidate(n, 10_000 * n, 10**6 * n) for n in range(1, 41)]
+targets = st.lists(
+    st.one_of(
+        st.integers(5_000, 10**6).map(lambda n: f"size<={n}"),
+        st.integers(10_000, 10**7).map(lambda n: f"macs<={n}"),
+        st.sampled_from(["accuracy>=0.9", "drop<=0.01"]),
+    ),
+    max_size=4,
+)
+
+
+def parsed(texts: Sequence[str]) -> list[Target]:
+    return [Target.parse(text) for text in texts]
+
+
+@given(candidates=ladders(), texts=targets, count=st.integers(1, 8), largest=st.floats(1e3, 1e6))
+def test_every_bound_gets_a_member_and_members_come_widest_first(
+    candidates: list[Candidate], texts: list[str], count: int, largest: float
+) -> None:
+    bounds = parsed(texts)
+    assume(all(any(within(c, bound) for c in candidates) for bound in bounds))
+    chosen = choose_members(candidates, bounds, count, largest)
+    sizes = [c.cost.size_bytes for c in chosen]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len({c.spec.name for c in chosen}) == len(chosen)
+    assert len({c.spec.channels for c in chosen}) == len(chosen)
+    for bound in bounds:
+        if bound.metric in ("size", "macs"):
+            holders = [c for c in chosen if bound.text in c.spec.targets]
+            assert len(holders) == 1
+            assert within(holders[0], bound)
+            # The largest that is within: nothing between it and the bound is left unused.
+            bigger = [c for c in candidates if c.cost.size_bytes > holders[0].cost.size_bytes]
+            assert not any(within(c, bound) for c in bigger)
+    assert {c.spec.channels for c in chosen} <= {c.spec.channels for c in candidates}
+
+
+@given(count=st.integers(1, 8), largest=st.floats(2e5, 4e5))
+def test_there_are_as_many_members_as_asked_for(count: int, largest: float) -> None:
+    chosen = choose_members(LADDER, [], count, largest)
+    assert len(chosen) == count
+    assert chosen[0].cost.size_bytes <= largest < chosen[0].cost.size_bytes + 10_000
+
+
+@given(candidates=ladders(), count=st.integers(1, 8))
+def test_without_targets_no_member_is_beyond_the_largest(candidates: list[Candidate], count: int) -> None:
+    smallest = min(c.cost.size_bytes for c in candidates)
+    for largest in (smallest - 1, smallest, 3 * smallest):
+        chosen = choose_members(candidates, [], count, largest)
+        assert 1 <= len(chosen) <= max(count, 1)
+        assert max(c.cost.size_bytes for c in chosen) <= max(largest, smallest)
+
+
+def test_three_members_spread_from_large_to_tiny() -> None:
+    chosen = choose_members(LADDER, [], 3, 360_000)
+    assert [c.spec.name for c in chosen] == ["large", "small", "tiny"]
+    sizes = [c.cost.size_bytes for c in chosen]
+    assert sizes[0] / sizes[-1] == pytest.approx(DEFAULT_SPREAD, rel=0.2)
+    assert sizes[0] / sizes[1] == pytest.approx(sizes[1] / sizes[2], rel=0.2)
+
+
+def test_two_bounds_on_one_member_stand_both_beside_it() -> None:
+    chosen = choose_members(LADDER, parsed(["size<=100KB", "macs<=10M"]), 1, 360_000)
+    assert [c.spec.targets for c in chosen] == [("size<=100KB", "macs<=10M")]
+
+
+@pytest.mark.parametrize(("text", "value"), [("size<=9999", "10000"), ("macs<=999999", "1000000")])
+def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(text: str, value: str) -> None:
+    with pytest.raises(InputError) as caught:
+        choose_members(LADDER, parsed([text]), 3, 360_000)
+    assert caught.value.code == "target.unsatisfiable"
+    assert f"<={value}" in caught.value.fix
+    metric = text.partition("<=")[0]
+    assert largest_within(LADDER, Target.parse(f"{metric}<={value}")).spec.name == "w1"
+
+
+def test_the_largest_member_is_a_tenth_of_a_known_teacher() -> None:
+    assert largest_by_default(1_000_000) < 400_000
+    assert largest_by_default(2_000_000) == pytest.approx(2 * largest_by_default(1_000_000))
+    assert largest_by_default(None) == largest_by_default(0) > 0

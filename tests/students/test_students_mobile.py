@@ -1,0 +1,129 @@
+"""Our own backbone, at every size and width that a plan may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+
+from learn2compress.core.member import MemberSpec
+from learn2compress.graph import walk
+from learn2compress.graph.slices import leading_slices
+from learn2compress.measure.graph import describe
+from learn2compress.students.mobile import (
+    LARGEST_WIDTH,
+    SMALLEST_WIDTH,
+    build_student,
+    student_blocks,
+    student_channels,
+)
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES = 7
+sizes = st.integers(20, 224)
+widths = st.floats(SMALLEST_WIDTH, LARGEST_WIDTH)
+
+
+def student(size: tuple[int, int], width: float) -> Any:
+    channels, blocks = student_channels(size, width), student_blocks(size)
+    return build_student(MemberSpec("a-student", "fresh", width, size, channels, blocks), CLASSES)
+
+
+@given(height=sizes, width=sizes, share=widths)
+def test_channels_are_multiples_of_eight(height: int, width: int, share: float) -> None:
+    channels, blocks = student_channels((height, width), share), student_blocks((height, width))
+    assert all(count >= 8 and count % 8 == 0 for count in channels)
+    assert len(channels) == len(blocks) + 1
+
+
+@given(size=sizes, shares=st.tuples(widths, widths))
+def test_a_wider_student_has_as_many_channels_everywhere(size: int, shares: tuple[float, float]) -> None:
+    narrow, wide = (student_channels((size, size), share) for share in sorted(shares))
+    assert all(a <= b for a, b in zip(narrow, wide, strict=True))
+
+
+# Not shrunk: building a student takes long, and its size says all.
+@settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(height=sizes, width=sizes, shares=st.tuples(widths, widths))
+@example(height=20, width=20, shares=(SMALLEST_WIDTH, LARGEST_WIDTH))
+@example(height=180, width=180, shares=(SMALLEST_WIDTH, 1.0))
+@example(height=33, width=224, shares=(0.5, 1.0))
+def test_a_student_of_any_size_and_width_runs_and_nests_in_the_wider_one(
+    height: int, width: int, shares: tuple[float, float]
+) -> None:
+    narrow, wide = (student((height, width), share) for share in sorted(shares))
+    assert narrow.input_shape == (None, height, width, 3)
+    assert narrow.output_shape == (None, CLASSES)
+    found = leading_slices(narrow, wide)
+    assert any(place is not None for place in found.shared)
+    for layer in narrow.layers:
+        assert walk.unsupported_reason(layer) is None
+    image = np.random.default_rng(0).uniform(-1, 1, (1, height, width, 3)).astype(np.float32)
+    assert np.isfinite(np.asarray(narrow(image))).all()
+
+
+@pytest.mark.parametrize("size", [20, 32, 40, 48, 96, 224])
+def test_the_last_grid_is_small_but_not_a_point(size: int) -> None:
+    grid = student((size, size), 1.0).get_layer("pool").input.shape[1]
+    assert 4 <= grid <= 14
+
+
+@pytest.fixture(scope="module")
+def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, float], Path]:
+    """The file that an untrained student becomes."""
+    from learn2compress.export.convert import to_int8
+    from learn2compress.train.quantize import quantization_ready, with_probabilities
+    from learn2compress.train.trainable import trainable
+
+    def write(size: int, width: float) -> Path:
+        model = student((size, size), width)
+        rng = np.random.default_rng(0)
+        model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
+        quantized = with_probabilities(quantization_ready(trainable(model, "float32", 0.9)), "student")
+        path = tmp_path_factory.mktemp("student") / "student.tflite"
+        path.write_bytes(to_int8(quantized, (size, size)))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(("size", "width"), [(20, 0.25), (32, 1.0), (100, 0.5), (224, 1.0)])
+def test_the_file_of_a_student_is_integer_throughout_and_uses_standard_operators(
+    int8_file: Callable[[int, float], Path], size: int, width: float
+) -> None:
+    found = describe(int8_file(size, width))
+    assert found.float_ops == 0
+    assert found.fully_integer
+    assert found.custom_ops == ()
+    assert not any(op.startswith("FLEX") or "SELECT" in op for op in found.ops)
+    assert set(found.ops) <= {
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "MEAN",
+        "PAD",
+        "QUANTIZE",
+        "SOFTMAX",
+    }
+    assert [(t.dtype, t.shape) for t in found.inputs] == [("UINT8", (1, size, size, 3))]
+    assert [(t.dtype, t.shape) for t in found.outputs] == [("UINT8", (1, CLASSES))]
+
+
+@pytest.mark.parametrize("size", [20, 32, 64, 96])
+def test_the_estimated_cost_is_near_the_files(int8_file: Callable[[int, float], Path], size: int) -> None:
+    from learn2compress.graph.cost import model_cost
+
+    path = int8_file(size, 0.75)
+    cost, found = model_cost(student((size, size), 0.75)), describe(path)
+    assert found.macs == cost.macs
+    assert found.parameters == cost.parameters
+    assert path.stat().st_size == pytest.approx(cost.size_bytes, rel=0.15)

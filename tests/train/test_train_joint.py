@@ -1,0 +1,257 @@
+"""Members share weights: one set of kernels, batch norm and biases of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.graph.slices import leading_slices
+from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_step
+from learn2compress.train.heads import fit_heads, ridge
+from learn2compress.train.joint import ExitFamily, SharedFamily
+from learn2compress.train.quantize import unshared
+from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.trainable import trainable
+from learn2compress.train.views import Views, ViewSpec
+
+Member = Callable[..., Any]
+
+
+@pytest.fixture
+def batches(split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Any) -> LabelledViews:
+    views = Views(split(90), ViewSpec(2, (12, 12), 0))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
+    return LabelledViews(views, soft, 32, 0)
+
+
+def family_of(members: list[Any]) -> SharedFamily:
+    maps = [unshared(members[0]), *(leading_slices(member, members[0]) for member in members[1:])]
+    return SharedFamily(members, maps, 2.0, 0.3)
+
+
+def named(model: Any) -> dict[str, Any]:
+    return {
+        f"{layer.name}/{weight.name}": np.asarray(weight) for layer in model.layers for weight in layer.weights
+    }
+
+
+@pytest.fixture
+def trained(tiny_member: Member, batches: LabelledViews) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Weights before, and members after two steps."""
+    import keras
+
+    members = [tiny_member(16), tiny_member(8), tiny_member(4, "own_logits")]
+    before = [named(member) for member in members]
+    family = family_of(members)
+    compile_family(family, keras.optimizers.SGD(0.1))
+    for number in range(2):
+        family.train_on_batch(*batches.batch(number))
+    return before, family.release()
+
+
+def test_after_training_a_members_kernels_are_slices_of_the_widests(
+    trained: tuple[list[dict[str, Any]], list[Any]],
+) -> None:
+    before, members = trained
+    widest = named(members[0])
+    for member, was in zip(members[1:], before[1:], strict=True):
+        for name, value in named(member).items():
+            if "kernel" in name and name in widest:
+                cut = widest[name][tuple(slice(0, n) for n in value.shape)]
+                np.testing.assert_array_equal(value, cut)
+                assert (value != was[name]).any()
+    moved = [name for name, value in widest.items() if "kernel" in name and (value != before[0][name]).all()]
+    assert len(moved) == sum("kernel" in name for name in widest)
+
+
+def test_batch_norm_biases_and_a_head_of_its_own_are_private(
+    trained: tuple[list[dict[str, Any]], list[Any]],
+) -> None:
+    before, members = trained
+    widest, middle, narrow = (named(member) for member in members)
+    for name in ("stem_bn/gamma", "stem_bn/moving_mean", "stem_bn/moving_variance", "a_bn/beta", "logits/bias"):
+        count = len(middle[name])
+        assert (middle[name] != before[1][name]).any()
+        assert (middle[name] != widest[name][:count]).any() or name.startswith("stem_bn/moving")
+    assert (narrow["own_logits/kernel"] != before[2]["own_logits/kernel"]).any()
+    assert (narrow["own_logits/kernel"] != widest["logits/kernel"][:4]).any()
+
+
+def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_reads(
+    tiny_member: Member, batches: LabelledViews
+) -> None:
+    import keras
+
+    class OnlyNarrow(SharedFamily):
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **more: Any) -> Any:
+            return super().compute_loss(x, y, [0.0 * keras.ops.stop_gradient(y_pred[0]), y_pred[1]])
+
+    members = [tiny_member(16), tiny_member(8)]
+    family = OnlyNarrow(members, [unshared(members[0]), leading_slices(members[1], members[0])], 2.0, 0.3)
+    before = named(members[0])
+    compile_family(family, keras.optimizers.SGD(0.1))
+    family.train_on_batch(*batches.batch(0))
+    after = named(members[0])
+    moved = after["a/kernel"] != before["a/kernel"]
+    assert moved[..., :8].any()
+    assert not moved[..., 8:].any()
+    moved = after["b/kernel"] != before["b/kernel"]
+    assert moved[:, :, :8, :8].any()
+    assert not moved[:, :, 8:].any()
+    assert not moved[:, :, :, 8:].any()
+    np.testing.assert_array_equal(after["a_bn/gamma"], before["a_bn/gamma"])
+
+
+def test_a_member_says_inside_the_family_what_it_says_on_its_own(
+    trained: tuple[list[dict[str, Any]], list[Any]], batches: LabelledViews
+) -> None:
+    _, members = trained
+    pixels = batches.batch(0)[0]
+    outputs = family_of(members)(pixels, training=False)
+    for member, inside in zip(members, outputs, strict=True):
+        alone = member((pixels.astype(np.float32) - 128) / 128, training=False)
+        np.testing.assert_allclose(np.asarray(inside), np.asarray(alone), atol=1e-5)
+
+
+def test_joint_training_teaches_every_member(
+    tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
+) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    members = [tiny_member(16), tiny_member(8)]
+    family = family_of(members)
+    compile_family(family, keras.optimizers.Adam(0.01))
+    events: list[Event] = []
+    # So many seconds that the pace can only be raised, to twice the steps at most.
+    done = fit(
+        family,
+        batches,
+        Progress(events.append),
+        stage_name="joint training",
+        steps=30,
+        seconds=1e6,
+        peak=0.01,
+        schedule=Schedule(0.2),
+    )
+    assert done.steps == 60
+    assert done.epochs == 60 / len(batches)
+    shares = [event.done for event in events if event.kind == "step"]
+    assert shares == sorted(shares)
+    assert shares[-1] == events[-1].total == 1
+    for member in family.release():
+        test = split(60, seed=9)
+        inputs = (test.batch(np.arange(60), (12, 12)).astype(np.float32) - 128) / 128
+        # Batch norms have seen few batches: their statistics are taken from the images themselves.
+        assert (np.asarray(member(inputs, training=True)).argmax(axis=1) == test.labels).mean() > 0.9
+
+
+def test_timing_a_step_does_not_move_the_weights(tiny_member: Member, batches: LabelledViews) -> None:
+    from learn2compress.train.optimizers import ConvMuon
+
+    members = [tiny_member(8), tiny_member(4)]
+    family = family_of(members)
+    compile_family(family, ConvMuon(0.05))
+    before = [np.asarray(variable) for variable in family.trainable_variables]
+    assert time_step(family, batches) > 0
+    for was, now in zip(before, family.trainable_variables, strict=True):
+        np.testing.assert_array_equal(was, np.asarray(now))
+
+
+def test_no_image_comes_twice_in_an_epoch_and_views_take_turns(batches: LabelledViews) -> None:
+    shown = []
+    for epoch in range(2):
+        images = [batches.batch(epoch * len(batches) + number) for number in range(len(batches))]
+        assert len(images) == 90 // 32
+        shown.append(np.concatenate([pixels for pixels, _ in images]))
+        for pixels, (labels, soft) in images:
+            assert pixels.shape == (32, 12, 12, 3)
+            assert labels.shape == (32,)
+            assert (soft.argmax(axis=1) == labels).mean() > 0.9
+    one, other = ({image.tobytes() for image in epoch} for epoch in shown)
+    assert len(one) == len(other) == 64
+    assert not one & other
+
+
+def test_batches_made_ahead_are_the_batches_of_their_steps(batches: LabelledViews) -> None:
+    for step, (pixels, (labels, soft)) in zip(range(7), batches.prefetched(), strict=False):
+        again, (same, alike) = batches.batch(step)
+        np.testing.assert_array_equal(pixels, again)
+        np.testing.assert_array_equal(labels, same)
+        np.testing.assert_array_equal(soft, alike)
+
+
+def test_a_data_set_smaller_than_a_batch_is_one_batch(
+    split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Any
+) -> None:
+    views = Views(split(10), ViewSpec(1, (12, 12), 0))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
+    batches = LabelledViews(views, soft, 256, 0)
+    assert len(batches) == 1
+    assert len(batches.batch(0)[0]) == 10
+
+
+def test_cuts_of_one_graph_are_trained_in_one_pass(tiny_member: Member, batches: LabelledViews) -> None:
+    import keras
+
+    deep = tiny_member(8)
+    pooled = keras.layers.GlobalAveragePooling2D(name="early_pool")(deep.get_layer("a_relu").output)
+    early = keras.Model(deep.inputs[0], keras.layers.Dense(3, name="early_logits")(pooled))
+    members = [trainable(model, "float32", 0.9) for model in (deep, early)]
+    fit_heads(members, batches)
+    before = [named(member) for member in members]
+    family = ExitFamily(members, 2.0, 0.3)
+    inputs = (batches.batch(0)[0].astype(np.float32) - 128) / 128
+    for member, logits in zip(members, family(batches.batch(0)[0], training=False), strict=True):
+        np.testing.assert_allclose(np.asarray(logits), np.asarray(member(inputs)), atol=1e-5)
+    compile_family(family, keras.optimizers.SGD(0.05))
+    for number in range(2):
+        family.train_on_batch(*batches.batch(number))
+    inside = [np.asarray(logits) for logits in family(batches.batch(0)[0], training=False)]
+    released = family.release()
+    for member, was, logits in zip(released, before, inside, strict=True):
+        np.testing.assert_allclose(np.asarray(member(inputs)), logits, atol=1e-5)
+        now = named(member)
+        assert all((now[name] != value).any() for name, value in was.items())
+    deepest, shallow = (named(member) for member in released)
+    for name in shallow.keys() & deepest.keys():
+        np.testing.assert_array_equal(shallow[name], deepest[name])
+    assert {"stem/kernel", "a_bn/moving_mean"} <= shallow.keys() & deepest.keys()
+
+
+def test_a_head_is_fitted_to_the_teacher_before_any_training(
+    tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
+) -> None:
+    members = [tiny_member(8), tiny_member(4, "own_logits")]
+    kernels = [named(member)["a/kernel"] for member in members]
+    fit_heads(members, batches)
+    test = split(60, seed=9)
+    inputs = (test.batch(np.arange(60), (12, 12)).astype(np.float32) - 128) / 128
+    for member, kernel in zip(members, kernels, strict=True):
+        assert (np.asarray(member(inputs)).argmax(axis=1) == test.labels).mean() > 0.9
+        np.testing.assert_array_equal(named(member)["a/kernel"], kernel)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**16), shape=st.tuples(st.integers(1, 5), st.integers(1, 4)))
+def test_an_unregularized_ridge_is_least_squares(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(3, 5, (40, shape[0]))
+    targets = features @ rng.normal(size=shape) + rng.normal(size=shape[1]) + rng.normal(0, 0.1, (40, shape[1]))
+    kernel, bias = ridge(features, targets, 0.0)
+    wide = np.concatenate([features, np.ones((40, 1))], axis=1)
+    best, *_ = np.linalg.lstsq(wide, targets, rcond=None)
+    np.testing.assert_allclose(kernel, best[:-1], atol=1e-4)
+    np.testing.assert_allclose(bias, best[-1], atol=1e-3)
+
+
+def test_the_schedule_rises_to_one_and_ends_at_zero() -> None:
+    schedule = Schedule(0.2)
+    assert [round(schedule(x), 6) for x in (0, 0.1, 0.2, 0.6, 1)] == [0, 0.5, 1, 0.5, 0]
+    assert Schedule(0.0)(0.0) == 1

@@ -1,0 +1,135 @@
+"""The teacher is asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.train.soft_labels import TOP_K, disk_bytes, soft_labels
+from learn2compress.train.views import Views, ViewSpec
+
+Split = Callable[..., Any]
+Teacher = Callable[..., Any]
+IMAGES = 30
+everything = np.arange(IMAGES)
+SPEC = ViewSpec(2, (12, 12), 0)
+
+
+def ask(teacher: Any, views: Views, cache: Path) -> tuple[Any, int]:
+    return soft_labels(teacher, views, teacher.classes, cache, SILENT)
+
+
+def test_soft_labels_are_the_teachers_outputs_on_the_views(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    teacher, views = counting_teacher(), Views(split(IMAGES), SPEC)
+    soft, computed = ask(teacher, views, tmp_path)
+    assert (computed, teacher.images) == (2, 2 * IMAGES)
+    for view in range(2):
+        expected = teacher.predict(views.batch(view, everything))
+        np.testing.assert_allclose(np.exp(soft.batch(view, everything)), expected, atol=2e-3)
+        chosen = np.array([7, 3, 29])
+        np.testing.assert_array_equal(soft.batch(view, chosen), soft.batch(view, everything)[chosen])
+
+
+def test_a_second_run_does_not_ask_the_teacher(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:
+    first, _ = ask(counting_teacher(), Views(split(IMAGES), SPEC), tmp_path)
+    teacher = counting_teacher()
+    again, computed = ask(teacher, Views(split(IMAGES), SPEC), tmp_path)
+    assert (computed, teacher.images) == (0, 0)
+    np.testing.assert_array_equal(first.batch(1, everything), again.batch(1, everything))
+
+
+def test_more_views_are_added_to_those_there_are(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:
+    ask(counting_teacher(), Views(split(IMAGES), SPEC), tmp_path)
+    teacher = counting_teacher()
+    soft, computed = ask(teacher, Views(split(IMAGES), ViewSpec(5, (12, 12), 0)), tmp_path)
+    assert (computed, teacher.images, soft.count) == (3, 3 * IMAGES, 5)
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "seed", "spec"),
+    [
+        ("another teacher", 0, SPEC),
+        ("teacher", 1, SPEC),
+        ("teacher", 0, ViewSpec(2, (12, 12), 1)),
+        ("teacher", 0, ViewSpec(2, (12, 10), 0)),
+        ("teacher", 0, ViewSpec(2, (12, 12), 0, flip=False)),
+    ],
+)
+def test_another_teacher_other_data_or_other_views_have_labels_of_their_own(
+    split: Split, counting_teacher: Teacher, tmp_path: Path, fingerprint: str, seed: int, spec: ViewSpec
+) -> None:
+    ask(counting_teacher(), Views(split(IMAGES), SPEC), tmp_path)
+    teacher = counting_teacher(fingerprint=fingerprint)
+    _, computed = ask(teacher, Views(split(IMAGES, seed=seed), spec), tmp_path)
+    assert (computed, teacher.images) == (2, 2 * IMAGES)
+    old, still = ask(counting_teacher(), Views(split(IMAGES), SPEC), tmp_path)
+    assert (still, old.count) == (0, 2)
+
+
+def test_a_run_that_was_interrupted_goes_on_at_the_missing_view(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    views = Views(split(IMAGES), ViewSpec(4, (12, 12), 0))
+    with pytest.raises(KeyboardInterrupt):
+        ask(counting_teacher(after=int(2.5 * IMAGES)), views, tmp_path)
+    teacher = counting_teacher()
+    soft, computed = ask(teacher, views, tmp_path)
+    assert (computed, teacher.images) == (2, 2 * IMAGES)
+    fresh, _ = ask(counting_teacher(), views, tmp_path / "other")
+    for view in range(4):
+        np.testing.assert_array_equal(soft.batch(view, everything), fresh.batch(view, everything))
+
+
+def test_with_many_classes_the_large_probabilities_are_kept(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    classes = 100
+    teacher, views = counting_teacher(classes), Views(split(IMAGES), SPEC)
+    soft, _ = ask(teacher, views, tmp_path)
+    expected = teacher.predict(views.batch(0, everything))
+    found = np.exp(soft.batch(0, everything))
+    assert found.shape == (IMAGES, classes)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=2e-3)
+    order = np.argsort(-expected, axis=1)
+    largest = order[:, : TOP_K - 3]
+    for values in (largest, order[:, :1]):
+        np.testing.assert_allclose(
+            np.take_along_axis(found, values, 1), np.take_along_axis(expected, values, 1), rtol=1e-2, atol=1e-4
+        )
+    smallest_kept = np.take_along_axis(expected, order[:, TOP_K - 1 : TOP_K], 1)
+    rest = np.take_along_axis(found, order[:, TOP_K + 3 :], 1)
+    assert (rest <= smallest_kept * 1.02 + 1e-4).all()
+    stored = sum(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+    assert stored <= disk_bytes(IMAGES, classes, 2) + 4 * 200
+
+
+def test_progress_tells_how_many_images_were_labelled(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    soft_labels(counting_teacher(), Views(split(IMAGES), SPEC), 3, tmp_path, Progress(events.append))
+    assert events[-1].kind == "done"
+    assert events[-1].done == events[-1].total == 2 * IMAGES
+    assert "2 views computed, 0 taken" in events[-1].message
+
+
+def test_when_the_disk_is_too_small_the_teacher_is_not_asked(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    class Huge(Views):
+        def __len__(self) -> int:
+            return 10**16
+
+    teacher = counting_teacher()
+    with pytest.raises(InputError, match="L2C_CACHE") as caught:
+        ask(teacher, Huge(split(IMAGES), SPEC), tmp_path)
+    assert caught.value.code == "disk.full"
+    assert teacher.images == 0

@@ -1,0 +1,121 @@
+"""Views are fixed by their seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learn2compress.train.views import CROP_AREA, SHIFT_SHARE, Views, ViewSpec
+
+Split = Callable[..., Any]
+everything = np.arange(30)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 10)])
+def test_views_are_the_same_for_the_same_seed_and_differ_for_another(split: Split, size: tuple[int, int]) -> None:
+    def views(seed: int) -> list[Any]:
+        of = Views(split(30, size=(32, 32)), ViewSpec(2, size, seed))
+        return [of.batch(view, everything) for view in range(2)]
+
+    for one, again, other in zip(views(1), views(1), views(2), strict=True):
+        assert one.shape == (30, *size, 3)
+        assert one.dtype == np.uint8
+        np.testing.assert_array_equal(one, again)
+        assert (one != other).any(axis=(1, 2, 3)).mean() > 0.8
+
+
+def test_the_views_of_an_image_differ_from_each_other(split: Split) -> None:
+    views = Views(split(30), ViewSpec(3, (16, 16), 0))
+    one, other = views.batch(0, everything), views.batch(2, everything)
+    assert (one != other).any(axis=(1, 2, 3)).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(indices=st.lists(st.integers(0, 29), min_size=1, max_size=10), view=st.integers(0, 3), shifts=st.booleans())
+def test_a_view_of_an_image_does_not_depend_on_the_rest_of_the_batch(
+    split: Split, indices: list[int], view: int, shifts: bool
+) -> None:
+    views = Views(split(30), ViewSpec(4, (12, 12) if shifts else (14, 9), 5))
+    assert views.shifts == shifts
+    whole = views.batch(view, everything)
+    np.testing.assert_array_equal(views.batch(view, np.array(indices)), whole[indices])
+
+
+def test_more_views_of_the_same_seed_extend_the_first_ones(split: Split) -> None:
+    few, many = (Views(split(30), ViewSpec(count, (12, 12), 5)) for count in (1, 4))
+    np.testing.assert_array_equal(few.batch(0, everything), many.batch(0, everything))
+
+
+@pytest.mark.parametrize("size", [(12, 12), (8, 8)])
+def test_each_image_is_mirrored_in_every_other_view_and_half_of_them_in_the_first(
+    size: tuple[int, int],
+) -> None:
+    from learn2compress.inputs.arrays import ArraySplit
+
+    # Bright to the right: whether a view is mirrored shows in its slope, wherever it was cut.
+    ramp = np.broadcast_to(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], (12, 12, 3))
+    views = Views(ArraySplit(np.stack([ramp] * 200), np.zeros(200, int)), ViewSpec(4, size, 3))
+    slopes = []
+    for view in range(4):
+        batch = views.batch(view, np.arange(200)).astype(float)
+        slopes.append(np.sign(batch[:, :, -3:].mean((1, 2, 3)) - batch[:, :, :3].mean((1, 2, 3))))
+    np.testing.assert_array_equal(slopes[0], -slopes[1])
+    np.testing.assert_array_equal(slopes[0], slopes[2])
+    np.testing.assert_array_equal(slopes[1], slopes[3])
+    assert 60 < (slopes[0] < 0).sum() < 140
+
+
+def test_without_flip_no_view_is_mirrored() -> None:
+    from learn2compress.inputs.arrays import ArraySplit
+
+    ramp = np.broadcast_to(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], (12, 12, 3))
+    views = Views(ArraySplit(np.stack([ramp] * 50), np.zeros(50, int)), ViewSpec(2, (8, 8), 3, flip=False))
+    for view in range(2):
+        batch = views.batch(view, np.arange(50)).astype(float)
+        assert (batch[:, :, -1] > batch[:, :, 0]).all()
+
+
+def test_a_small_image_of_the_right_size_is_shifted_by_up_to_a_fixed_share() -> None:
+    from learn2compress.inputs.arrays import ArraySplit
+
+    size = 48
+    position = np.zeros((size, size, 3), np.uint8)
+    position[:, :, 0], position[:, :, 1] = np.arange(size)[:, None] * 5, np.arange(size)[None, :] * 5
+    views = Views(ArraySplit(np.stack([position] * 300), np.zeros(300, int)), ViewSpec(1, (size, size), 0, flip=False))
+    assert views.shifts
+    batch = views.batch(0, np.arange(300)).astype(int) // 5
+    middle = batch[:, size // 2, size // 2, :2] - size // 2
+    most = int(size * SHIFT_SHARE)
+    assert most >= 2
+    assert set(middle[:, 0]) == set(middle[:, 1]) == set(range(-most, most + 1))
+    # Inside, nothing but the place changes; the border is a reflection, so there is no black rim.
+    inner = batch[:, 8:-8, 8:-8, 0] - middle[:, :1, None]
+    np.testing.assert_array_equal(inner, np.broadcast_to(np.arange(8, 40)[:, None], inner.shape))
+
+
+def test_other_images_are_cropped_within_their_bounds() -> None:
+    from learn2compress.inputs.arrays import ArraySplit
+
+    side = 100
+    position = np.zeros((side, side, 3), np.uint8)
+    position[:, :, 0], position[:, :, 1] = np.arange(side)[:, None] * 2, np.arange(side)[None, :] * 2
+    views = Views(ArraySplit(np.stack([position] * 200), np.zeros(200, int)), ViewSpec(1, (40, 40), 0, flip=False))
+    assert not views.shifts
+    batch = views.batch(0, np.arange(200)).astype(float) / 2
+    heights = batch[:, -1, 0, 0] - batch[:, 0, 0, 0]
+    widths = batch[:, 0, -1, 1] - batch[:, 0, 0, 1]
+    areas = heights * widths / side**2
+    assert areas.min() > CROP_AREA[0] - 0.05
+    assert areas.min() < 0.5
+    assert 0.85 < areas.max() <= CROP_AREA[1]
+
+
+def test_images_of_several_sizes_are_all_brought_to_the_size_of_the_view(split: Split) -> None:
+    views = Views(split(30, stacked=False), ViewSpec(1, (12, 12), 0))
+    assert not views.shifts
+    assert views.batch(0, everything).shape == (30, 12, 12, 3)
