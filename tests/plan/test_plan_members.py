@@ -81,13 +81,22 @@ def test_there_are_as_many_members_as_asked_for(count: int, largest: float) -> N
     assert chosen[0].cost.size_bytes <= largest < chosen[0].cost.size_bytes + 10_000
 
 
+@given(candidates=ladders(), count=st.integers(1, 8), largest=st.floats(1e3, 1e6))
+def test_only_a_lack_of_candidates_makes_them_fewer(candidates: list[Candidate], count: int, largest: float) -> None:
+    assert len(choose_members(candidates, [], count, largest)) == min(count, len(candidates))
+
+
 @given(candidates=ladders(), count=st.integers(1, 8))
-def test_without_targets_no_member_is_beyond_the_largest(candidates: list[Candidate], count: int) -> None:
+def test_without_targets_no_member_is_beyond_the_largest_while_there_are_smaller_ones(
+    candidates: list[Candidate], count: int
+) -> None:
     smallest = min(c.cost.size_bytes for c in candidates)
     for largest in (smallest - 1, smallest, 3 * smallest):
         chosen = choose_members(candidates, [], count, largest)
-        assert 1 <= len(chosen) <= max(count, 1)
-        assert max(c.cost.size_bytes for c in chosen) <= max(largest, smallest)
+        assert len(chosen) <= count
+        fitting = [c for c in candidates if c.cost.size_bytes <= max(largest, smallest)]
+        if count <= len(fitting):
+            assert max(c.cost.size_bytes for c in chosen) <= max(largest, smallest)
 
 
 def test_three_members_spread_from_large_to_tiny() -> None:

