@@ -34,6 +34,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/batch_norm.py
 	$(BIN)/python benchmarks/cifar10.py
 	$(BIN)/python benchmarks/clothing.py
 	$(BIN)/python benchmarks/imagenette.py

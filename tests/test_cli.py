@@ -59,14 +59,13 @@ def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
 
 
 def test_all_public_names_can_be_had() -> None:
+    # First the module, which Python then puts into the package under the name that the function should have.
     import learn2compress
-
-    for name in learn2compress.__all__:
-        assert getattr(learn2compress, name) is not None
     from learn2compress.compress import compress as function
 
-    # Not the module of that name, which Python puts there when it is imported.
     assert learn2compress.compress is function
+    for name in learn2compress.__all__:
+        assert getattr(learn2compress, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         learn2compress.no_such_name  # noqa: B018
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from learn2compress.core.errors import EXIT_INPUT, EXIT_INTERRUPTED, L2CError
+from learn2compress.core.errors import EXIT_INTERRUPTED, L2CError
 from learn2compress.core.options import DEFAULT_BUDGET
 from learn2compress.core.version import __version__
 
@@ -269,6 +269,3 @@ def demo(out: Path, as_json: bool, quiet: bool) -> None:
     command = shlex.join(["l2c", "demo", "--out", str(out)])
     options = {"model": example.teacher, "data": example.photos, "budget": BUDGET}
     _compress(out, as_json, quiet, command=command, **options)
-
-
-__all__ = ["EXIT_INPUT", "main"]

@@ -173,7 +173,7 @@ def compress(
                 "preprocessing of the teacher": teacher.preprocess.name,
             },
             targets=tuple(target.text for target in options.targets),
-            notes=(*dataset.notes, *plan.notes),
+            notes=dataset.notes,
             folder=folder,
         )
         family.write(staging)

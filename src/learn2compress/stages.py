@@ -49,14 +49,12 @@ class Plan:
         route: where their weights come from.
         reason: why this route.
         settings: hyperparameters.
-        notes: what the user should know of it.
     """
 
     specs: tuple[MemberSpec, ...]
     route: Route
     reason: str
     settings: TrainingSettings
-    notes: tuple[str, ...]
 
 
 def plan_family(
@@ -91,7 +89,7 @@ def plan_family(
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    return Plan(specs, route, reason, SETTINGS[route], ())
+    return Plan(specs, route, reason, SETTINGS[route])
 
 
 def _rehearsed_bytes(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path) -> int:

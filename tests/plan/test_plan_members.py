@@ -107,6 +107,17 @@ def test_three_members_spread_from_large_to_tiny() -> None:
     assert sizes[0] / sizes[1] == pytest.approx(sizes[1] / sizes[2], rel=0.2)
 
 
+def test_of_cuts_the_deepest_comes_first_even_when_a_shallow_one_is_the_bigger_file() -> None:
+    sizes = {1: 75_000, 2: 14_000, 3: 25_000}
+    cuts = [
+        Candidate(
+            MemberSpec(f"cut{depth}", "teacher", 1.0, (32, 32), cut=f"cut{depth}", depth=depth), Cost(1, 1, size)
+        )
+        for depth, size in sizes.items()
+    ]
+    assert [c.spec.cut for c in choose_members(cuts, [], 3, 10**6)] == ["cut3", "cut2", "cut1"]
+
+
 def test_two_bounds_on_one_member_stand_both_beside_it() -> None:
     chosen = choose_members(LADDER, parsed(["size<=100KB", "macs<=10M"]), 1, 360_000)
     assert [c.spec.targets for c in chosen] == [("size<=100KB", "macs<=10M")]

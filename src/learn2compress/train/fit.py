@@ -43,7 +43,10 @@ class LabelledViews:
         indices = np.sort(order[number * self.batch_size : (number + 1) * self.batch_size])
         view = epoch % self.views.spec.count
         labels = self.views.split.labels[indices]
-        return self.views.batch(view, indices), (labels, self.soft.batch(view, indices))
+        # The few fixed views alone would be learnt by heart: on CIFAR-10, three of them left 97 % in training and
+        # 87 % in testing.
+        jitter = np.random.default_rng([self.seed, 1, step])
+        return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
 
     def prefetched(self) -> Iterator[tuple[Any, tuple[Any, Any]]]:
         """Endless batches, made ahead in another thread."""

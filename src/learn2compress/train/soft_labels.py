@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +55,7 @@ def _key(teacher: Predictor, views: Views, classes: int) -> str:
         "teacher": teacher.fingerprint,
         "data": views.split.fingerprint,
         # Views are seeded one by one: more views of the same kind extend what is there.
-        "views": {k: v for k, v in asdict(views.spec).items() if k != "count"},
-        "shifts": views.shifts,
+        "views": views.recipe,
         "classes": classes,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

@@ -19,7 +19,10 @@ from learn2compress.core.dataset import Images, ImageSplit
 
 # Below this size objects fill the frame: shifting keeps them whole, cropping would not.
 LARGEST_SHIFTED = 64
-SHIFT_SHARE = 1 / 16
+SHIFT_SHARE = 1 / 8
+# How far a view is moved in training, as a share of the range that views are drawn from.
+JITTER = 0.3
+LAST_BELOW_ONE = 1 - 1e-9
 CROP_AREA = (0.35, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
 
@@ -44,7 +47,7 @@ class ViewSpec:
 class Views:
     """The views of one split.
 
-    In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to a sixteenth;
+    In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to an eighth;
     all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized.
     """
 
@@ -58,17 +61,34 @@ class Views:
     def __len__(self) -> int:
         return len(self.split)
 
-    def batch(self, view: int, indices: NDArray[np.int64]) -> Images:
-        """View number `view` (0 <= view < count) of the images: uint8 (len(indices), *size, 3)."""
+    @property
+    def recipe(self) -> dict[str, object]:
+        """Everything that determines the views beside the images, but for how many there are."""
+        kind = {"shift": SHIFT_SHARE} if self.shifts else {"area": CROP_AREA, "aspect": CROP_ASPECT}
+        spec = self.spec
+        return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
+
+    def batch(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None = None) -> Images:
+        """View number `view` (0 <= view < count) of the images: uint8 (len(indices), *size, 3).
+
+        Args:
+            jitter: moves each view a little, and mirrors it at random where mirroring is allowed: so close to the
+                view that its soft label still holds, and never the same twice.
+        """
         mirrored = self._mirrored(view)[indices]
+        randoms = self._randoms[view][indices]
+        if jitter is not None:
+            randoms = np.clip(randoms + jitter.uniform(-JITTER, JITTER, randoms.shape), 0, LAST_BELOW_ONE)
+            if self.spec.flip:
+                mirrored = mirrored ^ (jitter.random(len(indices)) < 0.5)
         if self.shifts:
-            return self._shifted(view, indices, mirrored)
+            return self._shifted(indices, randoms, mirrored)
         stacked = self.split.stacked
 
         def one(position: int) -> Images:
             index = int(indices[position])
             image = stacked[index] if stacked is not None else self.split.image(index)
-            return self._cropped(image, self._randoms[view][index], bool(mirrored[position]))
+            return self._cropped(image, randoms[position], bool(mirrored[position]))
 
         return np.stack(list(self._pool.map(one, range(len(indices)))))
 
@@ -93,11 +113,12 @@ class Views:
         assert self.split.stacked is not None  # only shifted views come here
         return np.pad(self.split.stacked, ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)), mode="reflect")
 
-    def _shifted(self, view: int, indices: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Images:
+    def _shifted(
+        self, indices: NDArray[np.int64], randoms: NDArray[np.float64], mirrored: NDArray[np.bool_]
+    ) -> Images:
         # One gather for the whole batch: ten times as fast as a loop over images, and faster than training.
         height, width = self.spec.size
         padded = self._padded
-        randoms = self._randoms[view][indices]
         top = (randoms[:, 0] * (padded.shape[1] - height + 1)).astype(int)
         left = (randoms[:, 1] * (padded.shape[2] - width + 1)).astype(int)
         rows = top[:, None] + np.arange(height)
