@@ -6,7 +6,9 @@ Importing the package imports neither TensorFlow nor Keras: public names are loa
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from learn2compress.core.version import __version__
@@ -43,9 +45,20 @@ __all__ = [
 ]
 
 
+class _Package(ModuleType):
+    """Python puts a submodule into its package when it is imported; here the function `compress` has that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name == "compress" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_PUBLIC[name]), name)
-    globals()[name] = value  # else the submodule `compress` would shadow the function of that name
+    globals()[name] = value
     return value

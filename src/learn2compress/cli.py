@@ -124,10 +124,12 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     # Checked here too, because loading TensorFlow takes seconds and these mistakes are found without it.
     from learn2compress.core.folder import check_folder
     from learn2compress.core.options import Options
+    from learn2compress.inputs.keras_file import check_keras_file
 
     names = ("students", "targets", "budget", "route", "preprocess", "seed")
     Options.check(**{name: options[name] for name in names if name in options})
     check_folder(out)
+    check_keras_file(options["model"])
     from learn2compress.core.silence import silenced
 
     with silenced():  # TensorFlow greets everyone on import
@@ -197,15 +199,19 @@ def inspect(model: Path, data: Path | None, as_json: bool) -> None:
 @click.argument("file", type=PATH)
 @click.option("--data", required=True, type=PATH, help="Labelled images.")
 @click.option("--split", type=click.Choice(["test", "all"]), default="test", show_default=True)
-@click.option("--labels", type=PATH, help="Text file of class names in the order of the file's outputs.")
+@click.option("--labels", type=PATH, help="Class names in the order of the outputs; else those in the file.")
+@click.option("--seed", default=0, show_default=True, help="Of the split, where DATA has none of its own.")
 @as_json
 @_errors
-def evaluate(file: Path, data: Path, split: str, labels: Path | None, as_json: bool) -> None:
-    """Measure the accuracy of FILE.tflite on DATA."""
+def evaluate(file: Path, data: Path, split: str, labels: Path | None, seed: int, as_json: bool) -> None:
+    """Measure the accuracy of FILE.tflite on DATA.
+
+    Where DATA has no test split, one is made as `compress` does with the same seed.
+    """
     from learn2compress.inspection import evaluate_file
 
     with _listeners(as_json) as listeners:
-        found = evaluate_file(file, data, split, labels, listeners)
+        found = evaluate_file(file, data, split, labels, seed, listeners)
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -17,6 +17,7 @@ from learn2compress.core.options import DEFAULT_BUDGET, Options
 from learn2compress.core.progress import EventLog, Progress
 from learn2compress.core.version import __version__
 from learn2compress.inputs.checks import check_teacher_fits
+from learn2compress.inputs.keras_file import check_keras_file
 from learn2compress.inputs.teacher import load_teacher
 from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
@@ -81,11 +82,13 @@ def compress(
         students=students, targets=targets, budget=budget, route=route, preprocess=preprocess, seed=seed
     )
     folder = check_folder(out)
+    if isinstance(model, str | Path):
+        check_keras_file(Path(model).expanduser())
     task = IMAGE_CLASSIFICATION
     progress = progress or Progress()
     keras.utils.set_random_seed(seed)
     with staged(folder) as staging:
-        progress.add(EventLog(staging / "run.jsonl"))
+        progress = progress.with_listener(EventLog(staging / "run.jsonl"))
 
         with clock.stage("inputs"):
             dataset = task.load_dataset(data, test_data=test_data, labels=labels, seed=seed, progress=progress)

@@ -45,16 +45,19 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
 
 
 def evaluate_file(
-    file: Path, data: Path, split: str, labels: Path | None, listeners: Sequence[Listener]
+    file: Path, data: Path, split: str, labels: Path | None, seed: int, listeners: Sequence[Listener]
 ) -> dict[str, Any]:
     """Accuracy of a `.tflite` file on the test split, or on all of the data."""
+    from learn2compress.export.metadata import read_metadata
     from learn2compress.inputs.dataset import load_dataset
     from learn2compress.measure.accuracy import score, tflite_probabilities
     from learn2compress.measure.graph import describe
 
     progress = Progress(*listeners)
     classes = describe(file).outputs[0].shape[-1]
-    dataset = load_dataset(data, labels=labels, progress=progress)
+    metadata = read_metadata(file)
+    names = labels or (metadata.labels if metadata else None) or None
+    dataset = load_dataset(data, labels=names, seed=seed, progress=progress)
     if classes != dataset.classes:
         raise InputError(
             "evaluate.classes",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.train.views import CROP_AREA, SHIFT_SHARE, Views, ViewSpec
 
 Split = Callable[..., Any]
@@ -121,3 +122,19 @@ def test_images_of_several_sizes_are_all_brought_to_the_size_of_the_view(split: 
     views = Views(split(30, stacked=False), ViewSpec(1, (12, 12), 0))
     assert not views.shifts
     assert views.batch(0, everything).shape == (30, 12, 12, 3)
+
+
+def test_jitter_stays_near_the_view_and_differs_from_step_to_step() -> None:
+    # Each pixel tells its own column, so a shift can be read off the image.
+    columns = np.broadcast_to(np.arange(32, dtype=np.uint8)[None, None, :, None], (40, 32, 32, 3))
+    split = ArraySplit(np.ascontiguousarray(columns), np.zeros(40, np.int64))
+    views = Views(split, ViewSpec(1, (32, 32), 0, flip=False))
+    indices = np.arange(40)
+    middle = [
+        views.batch(0, indices, jitter)[:, 16, 16, 0].astype(int)
+        for jitter in (None, np.random.default_rng(1), np.random.default_rng(2), np.random.default_rng(2))
+    ]
+    still, one, other, again = middle
+    assert (other == again).all()
+    assert (one != other).any()
+    assert 0 < np.abs(one - still).max() <= 3

@@ -159,15 +159,18 @@ class Family(Record):
         Raises:
             InputError: `family.none_within` when no member is within the bounds.
         """
-        bounds = {"size_bytes": size_bytes, "macs": macs, "peak_memory_bytes": peak_memory_bytes}
+        bounds = {
+            "size_bytes": size_bytes,
+            "macs": macs,
+            "peak_memory_bytes": peak_memory_bytes,
+            "latency_ms": latency_ms,
+        }
         fitting = []
         for member in self.members:
-            values = {name: getattr(member, name) for name in bounds}
-            ok = all(bound is None or (values[n] or 0) <= bound for n, bound in bounds.items())
             median = member.latency_ms.median if member.latency_ms else None
-            if latency_ms is not None and (median is None or median > latency_ms):
-                ok = False
-            if ok:
+            values = {name: median if name == "latency_ms" else getattr(member, name) for name in bounds}
+            # What was not measured is within no bound.
+            if all(bound is None or ((v := values[n]) is not None and v <= bound) for n, bound in bounds.items()):
                 fitting.append(member)
         if not fitting:
             smallest = min(self.members, key=lambda m: m.size_bytes or 0)

@@ -26,15 +26,15 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
         InputError: `out.not_a_folder`, `out.not_empty`, `out.not_writable` or `disk.full`.
     """
     folder = Path(out).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError("out.not_a_folder", f"{out} is a file, not a folder.", "give another --out.")
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not existing.is_dir():
+        raise InputError("out.not_a_folder", f"{existing} is a file, not a folder.", "give another --out.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise InputError(
             "out.not_empty",
             f"The folder {out} is not empty and holds no family ({MANIFEST} is missing).",
             "give a new or an empty folder for --out, so that nothing of yours is mixed with the results.",
         )
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not os.access(existing, os.W_OK):
         raise InputError("out.not_writable", f"{existing} can't be written to.", "give another --out.")
     free = shutil.disk_usage(existing).free

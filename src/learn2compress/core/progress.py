@@ -48,6 +48,10 @@ class Progress:
         """Adds a listener; it gets the events from now on."""
         self._listeners.append(listener)
 
+    def with_listener(self, listener: Listener) -> Progress:
+        """These listeners and one more; this object stays as it is."""
+        return Progress(*self._listeners, listener)
+
     def emit(self, event: Event) -> None:
         """Hands one event to every listener."""
         for listener in self._listeners:

@@ -19,7 +19,7 @@ METRICS: dict[str, tuple[str, dict[str, float], str]] = {
     "drop": ("<=", units.FRACTIONS, "drop<=0.01"),
 }
 
-_EXPRESSION = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|<|>|==|=)\s*(.+?)\s*")
+_EXPRESSION = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|==|[<>=](?!=))\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)

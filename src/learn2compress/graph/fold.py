@@ -42,7 +42,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         if layer.name in absorbed:
             return type(layer).from_config({**layer.get_config(), "use_bias": True})
         if type(layer).__name__ == "BatchNormalization" and layer.name not in gone:
-            return keras.layers.DepthwiseConv2D(1, name=layer.name)
+            return _lone(layer)
         return type(layer).from_config(layer.get_config())
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -58,10 +58,21 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             target.set_weights(_folded_weights(layer, absorbed[layer.name]))
         elif type(layer).__name__ == "BatchNormalization":
             scale, shift = _affine(layer)
-            target.set_weights([scale.reshape(1, 1, -1, 1), shift])
+            vectors = len(layer.output.shape) == 2
+            target.set_weights([np.diag(scale) if vectors else scale.reshape(1, 1, -1, 1), shift])
         else:
             target.set_weights(layer.get_weights())
     return folded
+
+
+def _lone(norm: Any) -> Any:
+    """What computes the affine map of a batch norm that nothing can absorb, on maps or on vectors."""
+    shape = norm.output.shape
+    return (
+        keras.layers.Dense(shape[-1], name=norm.name)
+        if len(shape) == 2
+        else keras.layers.DepthwiseConv2D(1, name=norm.name)
+    )
 
 
 def _affine(norm: Any) -> tuple[Array, Array]:

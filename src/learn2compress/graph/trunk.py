@@ -15,6 +15,8 @@ from learn2compress.graph import walk
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
+# What belongs to the convolution before it, understood or not.
+INSIDE_BLOCKS = ("Activation", "BatchNormalization", "ELU", "LeakyReLU", "PReLU", "ReLU")
 Vector = NDArray[np.float64]
 
 
@@ -22,18 +24,48 @@ def trunk_refusal(model: Any) -> str | None:
     """Why the teacher's graph can't serve as a trunk; None when it can."""
     if model is None:
         return "the teacher is not a Keras model"
+    model = walk.functional(model)
     if not walk.is_functional(model):
         return f"the teacher is a {type(model).__name__}, not a functional model"
     if model.inputs[0].shape[-1] != 3:
         return "the teacher does not take RGB images"
+    if None in model.inputs[0].shape[1:3]:
+        return "the teacher takes images of any size"
     calls = [layer.name for layer, _ in walk.nodes(model)]
     if len(set(calls)) != len(calls):
         return "the teacher uses a layer more than once"
-    if cut_points(model):
-        return None
     front = {layer.name for layer in _front(model)}
-    reasons = [walk.unsupported_reason(layer) for layer in model.layers if layer.name not in front]
+    taken = _unabsorbable(model, front)
+    if taken or cut_points(model):
+        return taken
+    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
+
+
+def _unabsorbable(model: Any, front: set[str]) -> str | None:
+    """Why the preprocessing can't move into the first convolution; None when it can."""
+    passing = (*FRONT_LAYERS, "InputLayer", "ZeroPadding2D")
+    reached = {layer.name for layer in model.layers if type(layer).__name__ == "InputLayer"}
+    takers = []
+    for layer, producers in walk.nodes(model):
+        if not any(producer.name in reached for producer in producers):
+            continue
+        if type(layer).__name__ in passing:
+            reached.add(layer.name)
+        else:
+            takers.append(layer)
+    if len(takers) != 1:
+        return f"{len(takers)} layers take the pixels"
+    kind = type(takers[0]).__name__
+    return None if kind == "Conv2D" or walk.unsupported_reason(takers[0]) else f"the pixels go into a {kind}"
+
+
+def _refused(layer: Any) -> str | None:
+    """Why no cut can contain this layer; None when one can."""
+    if type(layer).__name__ == "Concatenate":
+        # The converter gives all inputs of a concatenation one scale, which training does not see.
+        return f"{layer.name} is a Concatenate"
+    return walk.unsupported_reason(layer)
 
 
 def _front(model: Any) -> list[Any]:
@@ -54,13 +86,14 @@ def cut_points(model: Any) -> list[str]:
     A cut point gives a feature map (n, h, w, c) through which all that follows must pass, and ends a block: the
     next layer is not a batch norm or an activation that belongs to it. All layers before it are understood.
     """
+    model = walk.functional(model)
     calls = walk.nodes(model)
     position = {layer.name: i for i, (layer, _) in enumerate(calls)}
     users = walk.consumers(model)
     front = {layer.name for layer in _front(model)}
     points: list[str] = []
     for i, (layer, _) in enumerate(calls):
-        if layer.name not in front and walk.unsupported_reason(layer):
+        if layer.name not in front and _refused(layer):
             break  # what comes after it can't be reached without it
         shape = getattr(layer.output, "shape", ())
         if len(shape) != 4 or type(layer).__name__ in (
@@ -71,7 +104,7 @@ def cut_points(model: Any) -> list[str]:
         ):
             continue
         follow = users[layer.name]
-        if any(type(user).__name__ == "BatchNormalization" or walk.is_rectifier(user) for user in follow):
+        if any(type(user).__name__ in INSIDE_BLOCKS or walk.is_rectifier(user) for user in follow):
             continue
         later = (producer.name for _, producers in calls[i + 1 :] for producer in producers)
         if all(position[name] >= i for name in later) and (follow or i == len(calls) - 1):
@@ -103,6 +136,7 @@ def build_trunk(
         `(pixels - 128) / 128` of (n, h, w, 3) -> logits (n, classes). Its features equal the teacher's but for a
         narrow rim: zero padding stood for the mean pixel there and stands for mid-grey now.
     """
+    teacher = walk.functional(teacher)
     front = _front(teacher)
     gone = {layer.name for layer in front}
     body = keras.Model(teacher.inputs[0], teacher.get_layer(cut).output)
@@ -116,7 +150,7 @@ def build_trunk(
         scale, offset = scale * layer_scale, offset * layer_scale + layer_offset
 
     def clone(layer: Any) -> Any:
-        config = layer.get_config()
+        config = {**layer.get_config(), "trainable": True}  # the user may have frozen it
         if layer.name == first.name:
             config["use_bias"] = True
         return type(layer).from_config(config)
@@ -145,6 +179,8 @@ def _affine(layer: Any) -> tuple[Vector, Vector]:
         return np.asarray(layer.scale, float) * np.ones(3), np.asarray(layer.offset, float) * np.ones(3)
     mean, variance = np.asarray(layer.mean, float).reshape(-1), np.asarray(layer.variance, float).reshape(-1)
     deviation = np.maximum(np.sqrt(variance), 1e-7) * np.ones(3)
+    if layer.invert:
+        return deviation, mean * np.ones(3)
     return 1 / deviation, -mean / deviation
 
 

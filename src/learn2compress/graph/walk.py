@@ -12,6 +12,7 @@ SAME_SCALE_LAYERS = (
     "Dropout",
     "SpatialDropout2D",
     "Flatten",
+    "GlobalMaxPooling2D",
     "Identity",
     "MaxPooling2D",
     "Reshape",
@@ -20,7 +21,14 @@ SAME_SCALE_LAYERS = (
 )
 WEIGHT_LAYERS = ("Conv2D", "DepthwiseConv2D", "Dense")
 ACTIVATIONS = ("linear", "relu", "relu6", None)
-OTHER_LAYERS = ("Add", "BatchNormalization", "Concatenate", "GlobalAveragePooling2D", "GlobalMaxPooling2D")
+OTHER_LAYERS = ("Add", "BatchNormalization", "Concatenate", "GlobalAveragePooling2D")
+
+
+def functional(model: Any) -> Any:
+    """A Sequential as the functional model that it is; any other model as it stands."""
+    if isinstance(model, keras.Sequential) and model.built:
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    return model
 
 
 def consumers(model: Any) -> dict[str, list[Any]]:

@@ -35,15 +35,28 @@ def load_keras_file(path: Path) -> Any:
             `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
             `teacher.load_failed`.
     """
+    suffix, config = _read_config(path)
+    if suffix == ".keras":
+        return _load(path, suffix, None)
+    return _load(path, suffix, config if _drop_default_groups(config) else None)
+
+
+def check_keras_file(path: Path) -> None:
+    """Refuses what can't be a model, or carries code, without importing Keras; raises as `load_keras_file`."""
+    _read_config(path)
+
+
+def _read_config(path: Path) -> tuple[str, Any]:
+    """The suffix that the content calls for, and the model's configuration, which carries no code."""
     signature = _signature(path)
     if signature.startswith(b"PK"):
         config = _zip_config(path)
         refuse_code(_without_training(config), str(path))
-        return _load(path, ".keras", None)
+        return ".keras", config
     if signature == _HDF5_SIGNATURE:
         config = _hdf5_config(path)
         refuse_code(config, str(path))
-        return _load(path, ".h5", config if _drop_default_groups(config) else None)
+        return ".h5", config
     raise InputError(
         "teacher.not_a_model",
         f"{path} is not a model: it is neither a .keras nor an .h5 file; {_EXPECTED}.",

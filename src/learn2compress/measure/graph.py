@@ -90,7 +90,7 @@ def parameters(graph: Subgraph) -> int:
     return sum(weights.values())
 
 
-def macs(op: Op) -> int:  # noqa: PLR0911  (a table)
+def macs(op: Op) -> int:
     """Multiply-accumulates of one run of the operation; 0 for one that only moves, adds or looks up."""
     if not op.outputs:
         return 0

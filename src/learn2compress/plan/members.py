@@ -83,7 +83,8 @@ def choose_members(
         if between is None:
             break
         chosen[between.spec.name] = between
-    ordered = sorted(chosen.values(), key=lambda c: -c.cost.size_bytes)
+    # Deeper before wider: a shallow cut with many channels has a large head, and can be the bigger file.
+    ordered = sorted(chosen.values(), key=lambda c: (-c.spec.depth, -c.cost.size_bytes))
     return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
 
 
@@ -112,12 +113,12 @@ def _fill_gap(candidates: Sequence[Candidate], chosen: Sequence[Candidate], bott
         wanted = bottom
     else:
         gaps = [(a / b, math.sqrt(a * b)) for a, b in pairwise(sizes)]
-        if not gaps:
-            return None
-        wanted = max(gaps)[1]
-    free = [c for c in candidates if c.spec.name not in taken and c.cost.size_bytes < sizes[0]]
+        wanted = max(gaps)[1] if gaps else sizes[0]
+    free = [c for c in candidates if c.spec.name not in taken]
     if not free:
         return None
+    # Larger ones only where nothing smaller is left.
+    free = [c for c in free if c.cost.size_bytes < sizes[0]] or free
     return min(free, key=lambda c: abs(math.log(c.cost.size_bytes / wanted)))
 
 

@@ -129,7 +129,7 @@ def _residual(x: Any, channels: int, name: str, stride: int, convolution: Callab
     y = convolution(x, channels, f"{name}_a", stride)
     y = convolution(y, channels, f"{name}_b", activate=False)
     if stride == 2:
-        x = layers.AveragePooling2D(2, name=f"{name}_shrink")(x)
+        x = layers.AveragePooling2D(2, padding="same", name=f"{name}_shrink")(x)
     if stride == 2 or x.shape[-1] != channels:
         x = _conv(x, channels, f"{name}_skip", kernel=1, activate=False)
     x = layers.Add(name=f"{name}_add")([x, y])

@@ -160,7 +160,8 @@ def fake_quantize(folded: keras.Model) -> keras.Model:
         if type(layer).__name__ in walk.SAME_SCALE_LAYERS:
             return outputs
         fused = users[layer.name]
-        if len(fused) == 1 and walk.is_rectifier(fused[0]) and not walk.is_rectifier(layer):
+        plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
+        if len(fused) == 1 and walk.is_rectifier(fused[0]) and plain:
             return outputs  # the int8 kernel clamps and rounds once, after the ReLU
         return QuantActivation(name=f"{layer.name}_quant")(outputs)
 

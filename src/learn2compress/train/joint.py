@@ -167,7 +167,8 @@ class ExitFamily(JointModel):
 
     def call(self, pixels: Any, training: Any = None) -> list[Any]:
         """uint8 (n, h, w, 3) -> logits (n, classes) of every member."""
-        return [ops.cast(logits, "float32") for logits in self.graph(scaled(pixels), training=training)]
+        outputs = keras.tree.flatten(self.graph(scaled(pixels), training=training))  # one output comes bare
+        return [ops.cast(logits, "float32") for logits in outputs]
 
     def release(self) -> list[keras.Model]:
         """The members with the trained weights of the layers that they consist of."""

@@ -19,11 +19,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """(n, h, w, c) -> the same; updates the moving statistics when training."""
-        if not training or keras.backend.backend() != "tensorflow" or len(inputs.shape) != 4:
+        fused = training and self.trainable and keras.backend.backend() == "tensorflow" and len(inputs.shape) == 4
+        if not fused:
             return super().call(inputs, training=training)
         from learn2compress.train.fused_kernel import batch_norm
 
         outputs, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        # The kernel gives the unbiased variance (n - 1); Keras tracks that of the batch itself (n).
+        count = ops.cast(ops.prod(ops.shape(inputs)[:3]), "float32")
+        variance = variance * (ops.maximum(count - 1, 1) / count)
         keep = self.momentum
         self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
         self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
