@@ -112,7 +112,8 @@ def compress(
 
         measured_images = len(dataset.validation) + len(dataset.test)
         finish = finish_seconds(measured_images, rate, len(plan.specs))
-        time = phases(options.budget_seconds - clock.elapsed, finish)
+        remaining = options.budget_seconds - clock.elapsed
+        time = phases(remaining, finish, plan.settings.quantization_share)
 
         with clock.stage("joint training"):
             models = [task.build(spec, teacher, dataset.classes) for spec in plan.specs]

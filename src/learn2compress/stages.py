@@ -24,6 +24,7 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import score, tflite_probabilities
 from learn2compress.measure.graph import describe
+from learn2compress.plan.budget import VERIFIED_IMAGES
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default
 from learn2compress.tasks import Task
 from learn2compress.train.quantize import (
@@ -36,7 +37,6 @@ from learn2compress.train.quantize import (
 from learn2compress.train.settings import SETTINGS, TrainingSettings
 from learn2compress.train.trainable import trainable, with_pixels
 
-VERIFIED_IMAGES = 1000
 CALIBRATION_IMAGES = 100
 
 
@@ -89,7 +89,7 @@ def plan_family(
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    return Plan(specs, route, reason, SETTINGS[route])
+    return Plan(specs, route, reason, SETTINGS[route].for_size(teacher.input_size))
 
 
 def _rehearsed_bytes(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path) -> int:

@@ -33,16 +33,17 @@ def test_views_stay_within_their_share_of_the_budget_and_are_as_many_as_fit(
         assert (views + 1) * images / rate >= share * (1 - 1e-9)
 
 
-@given(remaining=st.floats(100, 1e5), finish=st.floats(0, 90))
-def test_training_takes_all_that_remains_but_for_the_finish(remaining: float, finish: float) -> None:
-    found = phases(remaining, finish)
+@given(remaining=st.floats(100, 1e5), finish=st.floats(0, 90), share=st.floats(0.01, 0.49))
+def test_training_takes_all_that_remains_but_for_the_finish(remaining: float, finish: float, share: float) -> None:
+    found = phases(remaining, finish, share)
     assert found.joint_seconds + found.quantization_seconds == pytest.approx(remaining - finish)
+    assert found.quantization_seconds == pytest.approx(share * (remaining - finish))
     assert found.joint_seconds > found.quantization_seconds > 0
 
 
 @given(remaining=st.floats(-100, 0), finish=st.floats(0, 1000))
 def test_a_spent_budget_still_leaves_both_phases_some_time(remaining: float, finish: float) -> None:
-    found = phases(remaining, finish)
+    found = phases(remaining, finish, 0.2)
     assert found.joint_seconds > found.quantization_seconds > 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # Shares of the budget. Chosen on CIFAR-10 and the clothing photos, see docs/decisions/.
 SOFT_LABEL_SHARE = 0.12
-QUANTIZATION_SHARE = 0.12
+VERIFIED_IMAGES = 1000
 MOST_VIEWS = 12
 # More epochs than this bring next to nothing; a small data set ends before its budget.
 MOST_EPOCHS = 300
@@ -28,15 +28,16 @@ def affordable_views(budget_seconds: float, images: int, images_per_second: floa
     return max(1, min(MOST_VIEWS, math.floor(SOFT_LABEL_SHARE * budget_seconds / seconds_per_view)))
 
 
-def phases(remaining_seconds: float, finish_seconds: float) -> Phases:
+def phases(remaining_seconds: float, finish_seconds: float, quantization_share: float) -> Phases:
     """Splits what remains between joint and quantization-aware training.
 
     Args:
         remaining_seconds: of the budget.
         finish_seconds: what export, verification and measurement will take, estimated.
+        quantization_share: of what is left for training.
     """
     training = max(1.0, remaining_seconds - finish_seconds)
-    quantization = QUANTIZATION_SHARE * training
+    quantization = quantization_share * training
     return Phases(training - quantization, quantization)
 
 
@@ -53,6 +54,8 @@ def finish_seconds(images: int, labeller_rate: float, members: int) -> float:
         labeller_rate: images per second of the teacher's float32 file.
         members: how many.
     """
-    # Beside the float32 teacher, its int8 form takes about a third of that time, and a member less.
-    passes = 1.35 + 0.25 * members
-    return images / labeller_rate * passes + 8 + 9 * members
+    # Beside the float32 teacher, its int8 form takes about a third of that time. Each member is run before
+    # quantization, in Keras, and after, in LiteRT; and both ways again on the images that it is verified on.
+    passes = 1.35 + 1.3 * members
+    verified = 1.4 * VERIFIED_IMAGES * members
+    return (images * passes + verified) / labeller_rate + 8 + 4 * members
