@@ -26,7 +26,7 @@ from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.budget import affordable_steps, affordable_views, finish_seconds, phases
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages import direct_accuracy, export_member, plan_family, teacher_files
+from learn2compress.stages import direct_accuracy, export_members, plan_family, teacher_files
 from learn2compress.tasks import IMAGE_CLASSIFICATION
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
@@ -138,11 +138,8 @@ def compress(
                 plan_steps=affordable_steps,
             )
 
-        with clock.stage("export"), progress.stage("export", len(members)) as stage:
-            written = [
-                export_member(spec, trained, rounded, task, teacher, dataset, staging / "models")
-                for spec, trained, rounded in stage.track(zip(plan.specs, members, quantized, strict=True))
-            ]
+        with clock.stage("export"):
+            written, refused = export_members(plan, members, quantized, task, teacher, dataset, staging, progress)
             (staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
 
         with clock.stage("measurement"):
@@ -177,7 +174,7 @@ def compress(
                 "preprocessing of the teacher": teacher.preprocess.name,
             },
             targets=tuple(target.text for target in options.targets),
-            notes=dataset.notes,
+            notes=(*dataset.notes, *refused),
             folder=folder,
         )
         family.write(staging)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 from learn2compress.core.dataset import Dataset, ImageSplit
-from learn2compress.core.errors import ConversionError
+from learn2compress.core.errors import ConversionError, VerificationError
 from learn2compress.core.family import Accuracy
 from learn2compress.core.member import MemberSpec, Route
 from learn2compress.core.options import Options
@@ -139,6 +140,35 @@ def teacher_files(teacher: Teacher, dataset: Dataset, folder: Path, progress: Pr
             return []
 
 
+def export_members(
+    plan: Plan,
+    trained: Sequence[keras.Model],
+    quantized: Sequence[keras.Model],
+    task: Task,
+    teacher: Teacher,
+    dataset: Dataset,
+    staging: Path,
+    progress: Progress,
+) -> tuple[list[WrittenMember], list[str]]:
+    """Writes the members that pass verification; says of the others why they are left out.
+
+    Raises:
+        ConversionError: one can't be written.
+        VerificationError: none passed.
+    """
+    written, refused = [], []
+    with progress.stage("export", len(plan.specs)) as stage:
+        for spec, before, after in stage.track(zip(plan.specs, trained, quantized, strict=True)):
+            try:
+                written.append(export_member(spec, before, after, task, teacher, dataset, staging))
+            except VerificationError as error:
+                refused.append(f"{spec.name} is left out. {error.what}")
+                progress.warn(refused[-1])
+    if not written:
+        raise VerificationError("verify.none", f"No member passed verification. {' '.join(refused)}")
+    return written, refused
+
+
 def export_member(
     spec: MemberSpec,
     trained: keras.Model,
@@ -146,9 +176,11 @@ def export_member(
     task: Task,
     teacher: Teacher,
     dataset: Dataset,
-    folder: Path,
+    staging: Path,
 ) -> WrittenMember:
     """Writes a trained member and verifies the file against the fake-quantized model on real images.
+
+    The files are put into `models/` of the staging folder only after that.
 
     Raises:
         ConversionError: it can't be written.
@@ -160,7 +192,8 @@ def export_member(
     test = score(predict(before, dataset.test, size), dataset.test.labels).accuracy
     complete = with_probabilities(quantized, spec.name.replace("-", "_"))
     kept = with_pixels(unquantized(quantized, before), spec.name.replace("-", "_"))
-    path = write_member(complete, kept, folder, spec.name, size, _metadata(task, spec, teacher, dataset))
+    unverified = staging / "unverified"
+    path = write_member(complete, kept, unverified, spec.name, size, _metadata(task, spec, teacher, dataset))
     # A small validation split is made up for by training images: one tie among 60 is no disagreement.
     count = min(VERIFIED_IMAGES, len(dataset.validation))
     more = min(VERIFIED_IMAGES - count, len(dataset.train))
@@ -169,7 +202,10 @@ def export_member(
     from_model = np.concatenate([predict(complete, part, size, most=n) for part, n in parts if n])
     assert from_model.shape[1] == classes  # the head was built for the data's classes
     verification = verify(spec.name, from_file, from_model, describe(path).float_ops)
-    return WrittenMember(spec, path, validation, test, verification)
+    models = staging / "models"
+    models.mkdir(exist_ok=True)
+    (unverified / f"{spec.name}.keras").replace(models / f"{spec.name}.keras")
+    return WrittenMember(spec, path.replace(models / path.name), validation, test, verification)
 
 
 def _metadata(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset) -> Any:

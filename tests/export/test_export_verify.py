@@ -59,3 +59,14 @@ def test_outputs_that_are_no_probabilities_of_the_classes_are_refused(broken: np
     with pytest.raises(VerificationError) as caught:
         verify("tiny", broken, outputs(10), 0)
     assert caught.value.code == "verify.disagrees"
+
+
+def test_a_file_that_says_the_same_of_all_classes_does_not_pass() -> None:
+    with pytest.raises(VerificationError):
+        verify("tiny", np.full((10, 4), 0.25, np.float32), outputs(10), 0)
+
+
+def test_a_tie_in_the_file_between_two_classes_is_no_disagreement() -> None:
+    of_model = np.array([[0.49, 0.5, 0.01]] * 3, np.float32)
+    of_file = np.array([[0.5, 0.5, 0.0]] * 3, np.float32)
+    assert verify("tiny", of_file, of_model, 0).top1_agreement == 1
