@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from learn2compress.core.progress import Event
 from learn2compress.core.units import show_duration
@@ -54,14 +55,16 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]ETA"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[message]}"),
+            TextColumn("{task.description}", table_column=Column(min_width=27, no_wrap=True)),
+            BarColumn(bar_width=10),
+            TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+            TextColumn("[dim]ETA", table_column=Column(min_width=3, no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
+            # Only the message gives way where the terminal is narrow.
+            TextColumn("[dim]{task.fields[message]}", table_column=Column(ratio=1, no_wrap=True)),
             console=console,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
 
