@@ -17,10 +17,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 
-from learn2compress.core.member import MemberSpec
-from learn2compress.students.mobile import build_student, student_blocks, student_channels
-from learn2compress.train.joint import SharedFamily
-from learn2compress.train.quantize import unshared
+from learn2compress.students.convnet import base, build_student
+from learn2compress.train.joint import JointFamily
 from learn2compress.train.trainable import FusedBatchNormalization, trainable
 
 SIZE, BATCH, ROUNDS = (32, 32), 256, 12
@@ -33,9 +31,8 @@ class ComposedBatchNormalization(FusedBatchNormalization):
         return keras.layers.BatchNormalization.call(self, inputs, training=training)
 
 
-def family(dtype: str, fused: bool) -> SharedFamily:
-    spec = MemberSpec("student", "fresh", 1.0, SIZE, student_channels(SIZE, 1.0), student_blocks(SIZE))
-    member = trainable(build_student(spec, 10), dtype, 0.97)
+def family(dtype: str, fused: bool) -> JointFamily:
+    member = trainable(build_student(base(SIZE, 1.0), 10), dtype, 0.97)
     if not fused:
 
         def clone(layer):
@@ -43,7 +40,7 @@ def family(dtype: str, fused: bool) -> SharedFamily:
             return kind.from_config(layer.get_config())
 
         member = keras.models.clone_model(member, clone_function=clone)
-    made = SharedFamily([member], [unshared(member)], 3.0, 0.3)
+    made = JointFamily([member], 3.0, 0.3)
     made.compile(optimizer=keras.optimizers.SGD(0.01, 0.9), jit_compile=False)
     return made
 

@@ -26,7 +26,7 @@ from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import score, tflite_probabilities
 from learn2compress.measure.graph import describe
 from learn2compress.plan.budget import VERIFIED_IMAGES
-from learn2compress.plan.members import Candidate, choose_members, largest_by_default
+from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member
 from learn2compress.tasks import Task
 from learn2compress.train.quantize import (
     folded,
@@ -72,20 +72,26 @@ def plan_family(
     """
     route, reason = task.routes(teacher, dataset, options.route)
     progress.note(f"members come from the route {route!r}: {reason}")
-    candidates = task.candidates(teacher, dataset, route)
     largest = largest_by_default(teacher.parameters)
+    wides = task.candidates(teacher, dataset, route)
+    narrows: dict[str, list[Candidate]] = {}
+    over: dict[str, float] = {}
     with progress.stage("plan") as stage:
         while True:
+            # Where an estimate was too low, what the member really takes decides in the next round.
+            widest = widest_member([_with_size(c, over) for c in wides], options.targets, largest).spec.name
+            if widest not in narrows:
+                narrows[widest] = task.narrower(next(c for c in wides if c.spec.name == widest), wides, dataset)
+            candidates = [_with_size(c, over) for c in narrows[widest]]
             chosen = choose_members(candidates, options.targets, options.students, largest)
             sizes = [
                 _rehearsed_bytes(task, candidate.spec, teacher, dataset, staging / "rehearsal")
                 for candidate in stage.track(chosen)
             ]
-            over = _over_target(chosen, sizes, options.targets)
-            if not over:
+            found = _over_target(chosen, sizes, options.targets, candidates)
+            if not found:
                 break
-            # The estimate was too low for these: what they really take decides in the next round.
-            candidates = [_with_size(c, over) for c in candidates]
+            over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
@@ -104,23 +110,25 @@ def _rehearsed_bytes(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Da
 
 
 def _over_target(
-    chosen: list[Candidate], sizes: list[int], targets: tuple[Target, ...]
-) -> dict[tuple[object, ...], float]:
-    """Identity of the members whose real size breaks their bound -> real size over estimated size."""
+    chosen: list[Candidate], sizes: list[int], targets: tuple[Target, ...], candidates: list[Candidate]
+) -> dict[str, float]:
+    """Name of the candidates whose real size breaks their bound -> real size over estimated size."""
     bounds = {t.text: t for t in targets if t.metric == "size"}
+    names = {_identity(c.spec): c.spec.name for c in candidates}
     return {
-        _identity(c.spec): size / c.cost.size_bytes
+        names[_identity(c.spec)]: size / c.cost.size_bytes
         for c, size in zip(chosen, sizes, strict=True)
         if any(text in bounds and not bounds[text].holds(size) for text in c.spec.targets)
     }
 
 
 def _identity(spec: MemberSpec) -> tuple[object, ...]:
-    return (spec.channels, spec.cut)
+    """What a member is, whatever it is called."""
+    return (spec.channels, spec.blocks, spec.cut)
 
 
-def _with_size(candidate: Candidate, over: dict[tuple[object, ...], float]) -> Candidate:
-    factor = over.get(_identity(candidate.spec))
+def _with_size(candidate: Candidate, over: dict[str, float]) -> Candidate:
+    factor = over.get(candidate.spec.name)
     if factor is None:
         return candidate
     return replace(candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from learn2compress.plan.members import Candidate
 
 # Below this many training images a class, a student from scratch falls far behind a cut of a trained teacher.
 FEWEST_IMAGES_PER_CLASS_FROM_SCRATCH = 1000
-WIDTH_STEP = 1 / 32
+WIDTH_STEP = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Task:
         name: as it stands in the manifest.
         load_dataset: see `inputs.dataset.load_dataset`.
         routes: function (teacher, dataset, asked for) -> (route, reason).
-        candidates: function (teacher, dataset, route) -> every member that could be trained.
+        candidates: function (teacher, dataset, route) -> every member that could be the widest of a family.
+        narrower: function (widest, candidates, dataset) -> the members that can be trained with it, itself included.
         build: function (spec, teacher, classes) -> untrained Keras model, scaled pixels to logits.
         add_metadata: see `export.metadata.add_metadata`.
     """
@@ -37,6 +38,7 @@ class Task:
     load_dataset: Callable[..., Dataset]
     routes: Callable[[Teacher, Dataset, str], tuple[Route, str]]
     candidates: Callable[[Teacher, Dataset, Route], list[Candidate]]
+    narrower: Callable[[Candidate, list[Candidate], Dataset], list[Candidate]]
     build: Callable[[MemberSpec, Teacher, int], Any]
     add_metadata: Callable[..., bytes]
 
@@ -65,29 +67,37 @@ def _choose_route(teacher: Teacher, dataset: Dataset, asked: str) -> tuple[Route
 
 
 def _image_candidates(teacher: Teacher, dataset: Dataset, route: Route) -> list[Candidate]:
-    return _cuts(teacher, dataset) if route == "teacher" else _students(teacher, dataset)
+    if route == "teacher":
+        return _cuts(teacher, dataset)
+    from learn2compress.students import convnet
+
+    steps = range(round(convnet.SMALLEST_WIDTH / WIDTH_STEP), round(convnet.LARGEST_WIDTH / WIDTH_STEP) + 1)
+    bases: dict[tuple[int, ...], MemberSpec] = {}
+    for step in steps:
+        spec = convnet.base(teacher.input_size, step * WIDTH_STEP)
+        bases.setdefault(spec.channels, spec)
+    return [_student(spec, dataset.classes) for spec in bases.values()]
 
 
-def _students(teacher: Teacher, dataset: Dataset) -> list[Candidate]:
+def _narrower_image_members(widest: Candidate, candidates: list[Candidate], dataset: Dataset) -> list[Candidate]:
+    if widest.spec.route == "teacher":
+        return candidates
+    from learn2compress.students.convnet import narrower
+
+    return [widest, *(_student(spec, dataset.classes) for spec in narrower(widest.spec))]
+
+
+def _student(spec: MemberSpec, classes: int) -> Candidate:
     import keras
 
     from learn2compress.graph.cost import model_cost
-    from learn2compress.students import mobile
+    from learn2compress.students.convnet import build_student
 
-    size = teacher.input_size
-    found: dict[tuple[int, ...], Candidate] = {}
-    for step in range(round(mobile.SMALLEST_WIDTH / WIDTH_STEP), round(mobile.LARGEST_WIDTH / WIDTH_STEP) + 1):
-        width = step * WIDTH_STEP
-        channels = mobile.student_channels(size, width)
-        if channels in found:
-            continue
-        blocks = mobile.student_blocks(size)
-        spec = MemberSpec(f"w{width:.3f}", "fresh", width, size, channels, blocks)
-        model = mobile.build_student(spec, dataset.classes)
-        spec = MemberSpec(spec.name, "fresh", width, size, channels, blocks, depth=_depth(model))
-        found[channels] = Candidate(spec, model_cost(model))
-        keras.backend.clear_session(free_memory=False)
-    return list(found.values())
+    model = build_student(spec, classes)
+    name = "-".join(map(str, (*spec.channels, *spec.blocks)))
+    candidate = Candidate(replace(spec, name=name, depth=_depth(model)), model_cost(model))
+    keras.backend.clear_session(free_memory=False)
+    return candidate
 
 
 def _cuts(teacher: Teacher, dataset: Dataset) -> list[Candidate]:
@@ -118,7 +128,7 @@ def _depth(model: Any) -> int:
 
 def _build_image_member(spec: MemberSpec, teacher: Teacher, classes: int) -> Any:
     if spec.route == "fresh":
-        from learn2compress.students.mobile import build_student
+        from learn2compress.students.convnet import build_student
 
         return build_student(spec, classes)
     from learn2compress.graph.trunk import build_trunk
@@ -140,6 +150,7 @@ IMAGE_CLASSIFICATION = Task(
     load_dataset=load_dataset,
     routes=_choose_route,
     candidates=_image_candidates,
+    narrower=_narrower_image_members,
     build=_build_image_member,
     add_metadata=add_metadata,
 )

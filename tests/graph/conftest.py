@@ -104,6 +104,13 @@ class _Graph:
         kind = (layers.MaxPooling2D, layers.AveragePooling2D)[int(self.rng.integers(2))]
         return kind(2)(x)
 
+    def pooled_norm(self, x: Any) -> Any:
+        """Of random sign: the norm may move through the pool, or may not."""
+        from keras import layers
+
+        x = layers.MaxPooling2D(2, padding="same")(self._conv(x))
+        return layers.ReLU(6.0)(self._norm(x)) if self.rng.integers(2) else self._norm(x)
+
     def dropped(self, x: Any) -> Any:
         from keras import layers
 

@@ -38,7 +38,9 @@ def test_a_folded_graph_computes_the_same_without_batch_norm(
     assert_same(folded(images(seed), training=False), model(images(seed), training=False))
 
 
-@pytest.mark.parametrize("step", ["norm_and_bypass", "branches", "depthwise", "norm_after_activation", "two_norms"])
+@pytest.mark.parametrize(
+    "step", ["norm_and_bypass", "branches", "depthwise", "norm_after_activation", "two_norms", "pooled_norm"]
+)
 def test_each_hard_case_keeps_its_outputs(random_graph: RandomGraph, step: str) -> None:
     for seed in range(3):
         model = random_graph([step, "conv_relu"], seed)
@@ -72,3 +74,22 @@ def test_a_lone_batch_norm_on_vectors_is_folded_too(settle: Callable[[Any, int],
     model = settle(Model(image, x), 3)
     folded = fold_batch_norm(model)
     assert_same(folded(images(3, (6, 6))), model(images(3, (6, 6)), training=False))
+
+
+@pytest.mark.parametrize(
+    ("sign", "order"),
+    [(1, ["Conv2D", "ReLU", "MaxPooling2D"]), (-1, ["Conv2D", "MaxPooling2D", "DepthwiseConv2D", "ReLU"])],
+)
+def test_a_norm_moves_through_a_max_pool_unless_it_turns_it_around(sign: int, order: list[str]) -> None:
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3))
+    norm = layers.BatchNormalization()
+    x = layers.ReLU()(norm(layers.MaxPooling2D(2)(layers.Conv2D(4, 3, padding="same")(image))))
+    model = Model(image, x)
+    rng = np.random.default_rng(0)
+    scale = np.array([1, 2, 0.5, sign], np.float32)
+    norm.set_weights([scale, *(rng.normal(size=4).astype(np.float32) for _ in range(2)), np.full(4, 0.7, np.float32)])
+    folded = fold_batch_norm(model)
+    assert [type(layer).__name__ for layer in folded.layers[1:]] == order
+    assert_same(folded(images(5, (8, 8))), model(images(5, (8, 8)), training=False))

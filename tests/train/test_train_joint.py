@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learn2compress.core.progress import SILENT, Event, Progress
-from learn2compress.graph.slices import leading_slices
 from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_step
 from learn2compress.train.heads import fit_heads, ridge
-from learn2compress.train.joint import ExitFamily, SharedFamily
-from learn2compress.train.quantize import unshared
+from learn2compress.train.joint import JointFamily
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -30,9 +28,8 @@ def batches(split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp
     return LabelledViews(views, soft, 32, 0)
 
 
-def family_of(members: list[Any]) -> SharedFamily:
-    maps = [unshared(members[0]), *(leading_slices(member, members[0]) for member in members[1:])]
-    return SharedFamily(members, maps, 2.0, 0.3)
+def family_of(members: list[Any]) -> JointFamily:
+    return JointFamily(members, 2.0, 0.3)
 
 
 def named(model: Any) -> dict[str, Any]:
@@ -73,12 +70,29 @@ def test_batch_norm_biases_and_a_head_of_its_own_are_private(
 ) -> None:
     before, members = trained
     widest, middle, narrow = (named(member) for member in members)
-    for name in ("stem_bn/gamma", "stem_bn/moving_mean", "stem_bn/moving_variance", "a_bn/beta", "logits/bias"):
+    for name in ("a_bn/gamma", "a_bn/moving_mean", "a_bn/moving_variance", "a_bn/beta", "logits/bias"):
         count = len(middle[name])
         assert (middle[name] != before[1][name]).any()
-        assert (middle[name] != widest[name][:count]).any() or name.startswith("stem_bn/moving")
+        # Statistics of the same channels, made by the same slice of a kernel, are the same.
+        assert (middle[name] != widest[name][:count]).any() or name.startswith("a_bn/moving")
     assert (narrow["own_logits/kernel"] != before[2]["own_logits/kernel"]).any()
     assert (narrow["own_logits/kernel"] != widest["logits/kernel"][:4]).any()
+
+
+def test_what_members_have_in_common_from_the_input_on_is_one_and_computed_once(
+    trained: tuple[list[dict[str, Any]], list[Any]], batches: LabelledViews
+) -> None:
+    before, members = trained
+    widest = named(members[0])
+    for member, was in zip(members[1:], before[1:], strict=True):
+        for name, value in named(member).items():
+            if name.startswith("stem"):
+                np.testing.assert_array_equal(value, widest[name])
+                assert (value != was[name]).any()
+    family = family_of(members)
+    calls = [layer.name for tail in family.tails for layer in tail.layers]
+    assert "a" in calls
+    assert "stem" not in calls
 
 
 def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_reads(
@@ -86,14 +100,14 @@ def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_rea
 ) -> None:
     import keras
 
-    class OnlyNarrow(SharedFamily):
+    class OnlyNarrow(JointFamily):
         def compute_loss(
             self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
         ) -> Any:
             return super().compute_loss(x, y, [0.0 * keras.ops.stop_gradient(y_pred[0]), y_pred[1]])
 
     members = [tiny_member(16), tiny_member(8)]
-    family = OnlyNarrow(members, [unshared(members[0]), leading_slices(members[1], members[0])], 2.0, 0.3)
+    family = OnlyNarrow(members, 2.0, 0.3)
     before = named(members[0])
     compile_family(family, keras.optimizers.SGD(0.1))
     family.train_on_batch(*batches.batch(0))
@@ -204,9 +218,9 @@ def test_cuts_of_one_graph_are_trained_in_one_pass(tiny_member: Member, batches:
     pooled = keras.layers.GlobalAveragePooling2D(name="early_pool")(deep.get_layer("a_relu").output)
     early = keras.Model(deep.inputs[0], keras.layers.Dense(3, name="early_logits")(pooled))
     members = [trainable(model, "float32", 0.9) for model in (deep, early)]
-    fit_heads(members, batches)
+    family = JointFamily(members, 2.0, 0.3)
+    fit_heads(family, batches)
     before = [named(member) for member in members]
-    family = ExitFamily(members, 2.0, 0.3)
     inputs = (batches.batch(0)[0].astype(np.float32) - 128) / 128
     for member, logits in zip(members, family(batches.batch(0)[0], training=False), strict=True):
         np.testing.assert_allclose(np.asarray(logits), np.asarray(member(inputs)), atol=1e-5)
@@ -230,7 +244,7 @@ def test_one_cut_alone_is_trained_too(tiny_member: Member, batches: LabelledView
 
     member = trainable(tiny_member(8), "float32", 0.9)
     before = named(member)
-    family = ExitFamily([member], 2.0, 0.3)
+    family = JointFamily([member], 2.0, 0.3)
     compile_family(family, keras.optimizers.SGD(0.05))
     family.train_on_batch(*batches.batch(0))
     (released,) = family.release()
@@ -241,8 +255,10 @@ def test_a_head_is_fitted_to_the_teacher_before_any_training(
     tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
 ) -> None:
     members = [tiny_member(8), tiny_member(4, "own_logits")]
+    for name in ("stem", "stem_bn"):  # the first layers of one teacher
+        members[1].get_layer(name).set_weights(members[0].get_layer(name).get_weights())
     kernels = [named(member)["a/kernel"] for member in members]
-    fit_heads(members, batches)
+    fit_heads(JointFamily(members, 2.0, 0.3), batches)
     test = split(60, seed=9)
     inputs = (test.batch(np.arange(60), (12, 12)).astype(np.float32) - 128) / 128
     for member, kernel in zip(members, kernels, strict=True):

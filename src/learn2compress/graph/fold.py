@@ -20,15 +20,22 @@ Array = NDArray[np.float32]
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """A new model with the same outputs in inference and no batch norm.
 
-    A batch norm that follows a Conv2D, DepthwiseConv2D or Dense (alone) is folded into it; any other becomes a
-    1x1 depthwise convolution, which computes the same affine map. Layer names stay.
+    A batch norm that follows a Conv2D, DepthwiseConv2D or Dense (alone) is folded into it, through a max-pool in
+    between if no scale is negative; any other becomes a 1x1 depthwise convolution, which computes the same affine
+    map. A ReLU that follows such a norm moves before the pool too: there int8 kernels fuse it. Layer names stay.
     """
     users = walk.consumers(model)
+    producers_of = {layer.name: producers for layer, producers in walk.nodes(model)}
     absorbed: dict[str, Any] = {}
+    # The name of a ReLU -> the name of the pool that comes after it now.
+    swapped: dict[str, str] = {}
     for layer, producers in walk.nodes(model):
         if type(layer).__name__ != "BatchNormalization":
             continue
         before = producers[0]
+        pool = before if _passes(before, layer) and len(users[before.name]) == 1 else None
+        if pool is not None:
+            before = producers_of[pool.name][0]
         foldable = (
             type(before).__name__ in walk.WEIGHT_LAYERS
             and walk.activation_name(before) in ("linear", None)
@@ -36,7 +43,11 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         )
         if foldable:
             absorbed[before.name] = layer
+            follow = users[layer.name]
+            if pool is not None and len(follow) == 1 and walk.is_rectifier(follow[0]):
+                swapped[follow[0].name] = pool.name
     gone = {layer.name for layer in absorbed.values()}
+    waiting: dict[str, Any] = {}
 
     def clone(layer: Any) -> Any:
         if layer.name in absorbed:
@@ -47,7 +58,11 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)  # clone_model passes it to every layer, also to those that take none
-        return args[0] if layer.name in gone else layer(*args, **kwargs)
+        if layer.name in swapped.values():
+            waiting[layer.name] = layer
+            return args[0]
+        outputs = args[0] if layer.name in gone else layer(*args, **kwargs)
+        return waiting[swapped[layer.name]](outputs) if layer.name in swapped else outputs
 
     folded = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer in model.layers:
@@ -63,6 +78,11 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         else:
             target.set_weights(layer.get_weights())
     return folded
+
+
+def _passes(layer: Any, norm: Any) -> bool:
+    """Whether the norm may move before the layer: a max-pool commutes with a map that nowhere turns it around."""
+    return type(layer).__name__ == "MaxPooling2D" and bool((_affine(norm)[0] >= 0).all())
 
 
 def _lone(norm: Any) -> Any:

@@ -60,3 +60,9 @@ def leading_slices(member: keras.Model, widest: keras.Model) -> SliceMap:
         shared.append(position)
         ranges.append(tuple((0, n) for n in shape))
     return SliceMap(tuple(shared), tuple(ranges))
+
+
+def unshared(member: keras.Model) -> SliceMap:
+    """The slice map of a member that shares nothing."""
+    count = len(member.trainable_variables)
+    return SliceMap((None,) * count, ((),) * count)

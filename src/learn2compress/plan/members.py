@@ -51,6 +51,22 @@ def largest_within(candidates: Sequence[Candidate], target: Target) -> Candidate
     return max(fitting, key=lambda c: c.cost.size_bytes)
 
 
+def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], largest_bytes: float) -> Candidate:
+    """The widest member of the family: the largest that any bound on size or MACs lets in.
+
+    Args:
+        candidates: all that could be the widest.
+        targets: the bounds.
+        largest_bytes: its size where no target says otherwise.
+    """
+    smallest = min(candidates, key=lambda c: c.cost.size_bytes)
+    planned = [target for target in targets if target.metric in PLANNED]
+    if not planned:
+        return _nearest(candidates, max(largest_bytes, smallest.cost.size_bytes))
+    fitting = [c for c in candidates if any(within(c, target) for target in planned)]
+    return max(fitting, key=lambda c: c.cost.size_bytes, default=smallest)
+
+
 def choose_members(
     candidates: Sequence[Candidate],
     targets: Sequence[Target],

@@ -9,13 +9,12 @@ import keras
 
 from learn2compress.core.member import Route
 from learn2compress.core.progress import Progress
-from learn2compress.graph.slices import leading_slices
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.heads import fit_heads
-from learn2compress.train.joint import ExitFamily, JointModel, SharedFamily
-from learn2compress.train.quantize import unshared
+from learn2compress.train.joint import JointFamily
 from learn2compress.train.settings import TrainingSettings, optimizer_for
 from learn2compress.train.trainable import trainable
+from learn2compress.train.whitening import whiten_stems
 
 
 def joint_training(
@@ -40,7 +39,11 @@ def joint_training(
     """
     started = time.perf_counter()
     members = [trainable(model, settings.dtype, settings.momentum) for model in models]
-    family = _joined(members, batches, route, settings)
+    family = JointFamily(members, settings.temperature, settings.hard)
+    if route == "teacher":
+        fit_heads(family, batches)
+    else:
+        whiten_stems(members, batches.batch(0)[0])
     compile_family(family, optimizer_for(route, settings))
     step_seconds = time_step(family, batches)
     seconds -= time.perf_counter() - started  # building the step takes up to a minute
@@ -55,13 +58,3 @@ def joint_training(
         schedule=Schedule(settings.warmup),
     )
     return family.release(), trained
-
-
-def _joined(
-    members: list[keras.Model], batches: LabelledViews, route: Route, settings: TrainingSettings
-) -> JointModel:
-    if route == "teacher":
-        fit_heads(members, batches)
-        return ExitFamily(members, settings.temperature, settings.hard)
-    maps = [unshared(members[0]), *(leading_slices(member, members[0]) for member in members[1:])]
-    return SharedFamily(members, maps, settings.temperature, settings.hard)

@@ -6,13 +6,13 @@ below meanwhile. The least-squares head costs one pass over some views.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.train.fit import LabelledViews
+from learn2compress.train.joint import JointFamily
+from learn2compress.train.trainable import scaled
 
 Array = NDArray[np.float64]
 
@@ -22,20 +22,23 @@ RIDGE = 0.01
 LOWEST_LOG_PROBABILITY = -6.0
 
 
-def fit_heads(members: Sequence[keras.Model], batches: LabelledViews) -> None:
-    """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels."""
-    extractors = [keras.Model(member.inputs[0], member.layers[-1].input) for member in members]
-    features: list[list[Array]] = [[] for _ in members]
+def fit_heads(family: JointFamily, batches: LabelledViews) -> None:
+    """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels.
+
+    The heads must be the members' own: see `graph.trunk.build_trunk`.
+    """
+    extractor = family.head_inputs()
+    features: list[list[Array]] = [[] for _ in family.members]
     targets = []
     for step in range(max(1, min(MOST_IMAGES, 4 * len(batches.views)) // batches.batch_size)):
         pixels, (_, teacher) = batches.batch(step)
-        inputs = (pixels.astype(np.float32) - 128) / 128
-        for found, extractor in zip(features, extractors, strict=True):
-            found.append(np.asarray(extractor.predict_on_batch(inputs), np.float64))
+        outputs = keras.tree.flatten(extractor.predict_on_batch(scaled(pixels)))
+        for found, output in zip(features, outputs, strict=True):
+            found.append(np.asarray(output, np.float64))
         targets.append(np.maximum(teacher, LOWEST_LOG_PROBABILITY))
     logits = np.concatenate(targets).astype(np.float64)
     logits -= logits.mean(axis=1, keepdims=True)
-    for member, found in zip(members, features, strict=True):
+    for member, found in zip(family.members, features, strict=True):
         kernel, bias = ridge(np.concatenate(found), logits, RIDGE)
         member.layers[-1].set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
 

@@ -2,48 +2,115 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from learn2compress.graph.slices import SliceMap
+from learn2compress.graph.prefix import common_prefix, frontier
+from learn2compress.graph.slices import SliceMap, leading_slices, unshared
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
 
 
-class JointModel(keras.Model):
+class JointFamily(keras.Model):
     """Members trained together on batches `(pixels, (labels, teacher log-probabilities))`.
 
+    What a member has in common with the widest from the input on (layers of equal settings, batch norm included) is
+    computed once, by the widest; the cuts of one graph cost no more than the deepest of them. In what remains, its
+    *tail*, a member's kernels are slices of the widest's variables: the tail is an ordinary Keras model, run with
+    `stateless_call` on the slices, so that gradients land in the shared variables. Batch norm and biases of the
+    tail are the member's own.
+
     Args:
-        count: number of members.
+        members: widest first; each maps `(pixels - 128) / 128` to logits. Layers of one name are the same layer.
         temperature, hard: of the distillation loss.
+        sliced: whether the tails' kernels are slices of the widest's; else all of a tail is the member's own.
     """
 
-    def __init__(self, count: int, temperature: float, hard: float) -> None:
+    def __init__(
+        self, members: Sequence[keras.Model], temperature: float, hard: float, *, sliced: bool = True
+    ) -> None:
         super().__init__()
         self.temperature, self.hard = temperature, hard
-        self.trackers = [keras.metrics.Mean(name=f"accuracy_{i}") for i in range(count)]
+        self.trackers = [keras.metrics.Mean(name=f"accuracy_{i}") for i in range(len(members))]
+        self.members = list(members)
+        self._widest = members[0]
+        self._prefixes = [common_prefix(member, self._widest) for member in members[1:]]
+        self._entries: list[slice] = []
+        self.tails: list[keras.Model] = []
+        outputs = [self._widest.output]
+        for member, prefix in zip(members[1:], self._prefixes, strict=True):
+            names = frontier(member, prefix)
+            self._entries.append(slice(len(outputs), len(outputs) + len(names)))
+            outputs += [self._widest.get_layer(name).output for name in names]
+            self.tails.append(keras.Model([member.get_layer(name).output for name in names], member.output))
+        self.trunk = keras.Model(self._widest.inputs[0], outputs)
+        self._maps = [leading_slices(tail, self._widest) if sliced else unshared(tail) for tail in self.tails]
+        self._trained = list(self._widest.trainable_variables)
+        for tail, slices in zip(self.tails, self._maps, strict=True):
+            pairs = zip(tail.trainable_variables, slices.shared, strict=True)
+            self._trained += [variable for variable, shared in pairs if shared is None]
+        self.built = True
 
     @property
-    @abstractmethod
     def trainable_variables(self) -> list[Any]:
         """Each variable that is trained, once: the members hold copies of their own beside them."""
+        return self._trained
 
     @property
     def trainable_weights(self) -> list[Any]:
         """The same: Keras' own training step asks by this name."""
-        return self.trainable_variables
+        return self._trained
 
-    @abstractmethod
+    def _values(self, tail: keras.Model, slices: SliceMap) -> list[Any]:
+        whole = self._widest.trainable_variables
+        values = []
+        for variable, shared, ranges in zip(tail.trainable_variables, slices.shared, slices.ranges, strict=True):
+            if shared is None:
+                values.append(variable.value)
+            else:
+                values.append(whole[shared].value[tuple(slice(a, b) for a, b in ranges)])
+        return values
+
     def call(self, pixels: Any, training: Any = None) -> list[Any]:
         """uint8 (n, h, w, 3) -> logits (n, classes) of every member."""
+        reached = keras.tree.flatten(self.trunk(scaled(pixels), training=training))  # one output comes bare
+        outputs = reached[:1]
+        for tail, slices, entry in zip(self.tails, self._maps, self._entries, strict=True):
+            state = [variable.value for variable in tail.non_trainable_variables]
+            inputs = reached[entry]
+            logits, updated = tail.stateless_call(
+                self._values(tail, slices), state, inputs if len(inputs) > 1 else inputs[0], training=training
+            )
+            if training:
+                for variable, value in zip(tail.non_trainable_variables, updated, strict=True):
+                    variable.assign(value)
+            outputs.append(logits)
+        return [ops.cast(logits, "float32") for logits in outputs]
 
-    @abstractmethod
+    def head_inputs(self) -> keras.Model:
+        """A model from `(pixels - 128) / 128` to what each member's last layer takes, by its own weights."""
+        tensors = [_last_input(self._widest), *self.trunk.outputs[1:]]
+        reached = keras.tree.flatten(keras.Model(self.trunk.inputs[0], tensors)(self.trunk.inputs[0]))
+        found = reached[:1]
+        for tail, entry in zip(self.tails, self._entries, strict=True):
+            found.append(keras.Model(tail.inputs, _last_input(tail))(reached[entry]))
+        return keras.Model(self.trunk.inputs[0], found)
+
     def release(self) -> list[keras.Model]:
-        """The members, each standing on its own weights."""
+        """Copies what is shared into the members, which then stand on their own."""
+        parts = zip(self.members[1:], self.tails, self._maps, self._prefixes, strict=True)
+        for member, tail, slices, prefix in parts:
+            values = self._values(tail, slices)
+            for variable, shared, value in zip(tail.trainable_variables, slices.shared, values, strict=True):
+                if shared is not None:
+                    variable.assign(value)
+            for layer in member.layers:
+                if layer.name in prefix and layer.weights:
+                    layer.set_weights(self._widest.get_layer(layer.name).get_weights())
+        return self.members
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -67,113 +134,7 @@ class JointModel(keras.Model):
         return [self._loss_tracker, *self.trackers] if hasattr(self, "_loss_tracker") else self.trackers
 
 
-class SharedFamily(JointModel):
-    """Members whose kernels are slices of the widest member's variables.
-
-    Each is an ordinary Keras model, run with `stateless_call` on the slices, so that gradients land in the shared
-    variables. Batch norm and biases are its own.
-
-    Args:
-        members: widest first; each maps `(pixels - 128) / 128` to logits.
-        maps: one slice map a member, into the first member's trainable variables; the first is all private.
-        temperature, hard: of the distillation loss.
-    """
-
-    def __init__(
-        self, members: Sequence[keras.Model], maps: Sequence[SliceMap], temperature: float, hard: float
-    ) -> None:
-        super().__init__(len(members), temperature, hard)
-        self.members = list(members)
-        self.maps = list(maps)
-        self._trained = self._own_variables()
-        self.built = True
-
-    def _own_variables(self) -> list[Any]:
-        variables = list(self.members[0].trainable_variables)
-        for member, slices in zip(self.members[1:], self.maps[1:], strict=True):
-            pairs = zip(member.trainable_variables, slices.shared, strict=True)
-            variables += [variable for variable, shared in pairs if shared is None]
-        return variables
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The shared variables once, and what is private to each member."""
-        return self._trained
-
-    def _values(self, number: int) -> list[Any]:
-        member, slices = self.members[number], self.maps[number]
-        whole = self.members[0].trainable_variables
-        values = []
-        for variable, shared, ranges in zip(member.trainable_variables, slices.shared, slices.ranges, strict=True):
-            if shared is None:
-                values.append(variable.value)
-            else:
-                values.append(whole[shared].value[tuple(slice(a, b) for a, b in ranges)])
-        return values
-
-    def call(self, pixels: Any, training: Any = None) -> list[Any]:
-        """uint8 (n, h, w, 3) -> logits (n, classes) of every member."""
-        inputs = scaled(pixels)
-        outputs = []
-        for number, member in enumerate(self.members):
-            state = [variable.value for variable in member.non_trainable_variables]
-            logits, updated = member.stateless_call(self._values(number), state, inputs, training=training)
-            if training:
-                for variable, value in zip(member.non_trainable_variables, updated, strict=True):
-                    variable.assign(value)
-            outputs.append(ops.cast(logits, "float32"))
-        return outputs
-
-    def release(self) -> list[keras.Model]:
-        """Copies the slices into the members, which then stand on their own."""
-        for number, (member, slices) in enumerate(zip(self.members, self.maps, strict=True)):
-            values = self._values(number)
-            for variable, shared, value in zip(member.trainable_variables, slices.shared, values, strict=True):
-                if shared is not None:
-                    variable.assign(value)
-        return self.members
-
-
-class ExitFamily(JointModel):
-    """Members that are cuts of one graph at several depths: one pass through the deepest serves them all.
-
-    Whole layers are shared, batch norm with them: what a shallow member sees of its layers is just what the deep one
-    sees. A step costs as much as the deepest member alone.
-
-    Args:
-        members: deepest first; layers of one name are the same layer and have the same weights.
-        temperature, hard: of the distillation loss.
-    """
-
-    def __init__(self, members: Sequence[keras.Model], temperature: float, hard: float) -> None:
-        super().__init__(len(members), temperature, hard)
-        self._shapes = list(members)
-        deepest = members[0]
-        names = {layer.name for layer in deepest.layers}
-        exits = [deepest.output]
-        for member in members[1:]:
-            own = [layer for layer in member.layers if layer.name not in names]
-            x = deepest.get_layer(own[0].input._keras_history.operation.name).output
-            for layer in own:  # a head is a chain: pooling, classifier
-                x = layer(x)
-            exits.append(x)
-        self.graph = keras.Model(deepest.inputs[0], exits)
-        self.built = True
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """Those of the one graph."""
-        return self.graph.trainable_variables
-
-    def call(self, pixels: Any, training: Any = None) -> list[Any]:
-        """uint8 (n, h, w, 3) -> logits (n, classes) of every member."""
-        outputs = keras.tree.flatten(self.graph(scaled(pixels), training=training))  # one output comes bare
-        return [ops.cast(logits, "float32") for logits in outputs]
-
-    def release(self) -> list[keras.Model]:
-        """The members with the trained weights of the layers that they consist of."""
-        for member in self._shapes:
-            for layer in member.layers:
-                if layer.weights:
-                    layer.set_weights(self.graph.get_layer(layer.name).get_weights())
-        return self._shapes
+def _last_input(model: keras.Model) -> Any:
+    """The tensor that the last layer takes in this model: the layer may be called in others too."""
+    history = model.outputs[0]._keras_history
+    return history.operation._inbound_nodes[history.node_index].input_tensors[0]

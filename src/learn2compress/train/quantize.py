@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import ImageSplit
 from learn2compress.core.progress import Progress
 from learn2compress.graph.fold import fold_batch_norm
-from learn2compress.graph.slices import SliceMap
 from learn2compress.train.fake_quant import PROBABILITY_RANGE, QuantActivation, fake_quantize, set_tracking
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
-from learn2compress.train.joint import SharedFamily
+from learn2compress.train.joint import JointFamily
 from learn2compress.train.settings import TrainingSettings
 from learn2compress.train.trainable import plain
 
@@ -25,12 +24,6 @@ PREDICTION_BATCH = 250
 TRACKING_RATE = 0.02
 # Ranges stand still for the last part, so that the weights settle on the grid that the file will have.
 FROZEN_FROM = 0.6
-
-
-def unshared(member: keras.Model) -> SliceMap:
-    """The slice map of a member that shares nothing."""
-    count = len(member.trainable_variables)
-    return SliceMap((None,) * count, ((),) * count)
 
 
 def folded(member: keras.Model) -> keras.Model:
@@ -54,14 +47,16 @@ def quantization_aware_training(
 ) -> Trained:
     """Calibrates fake-quantized members and trains them side by side, distilled as before.
 
+    What members have in common from the input on is computed, and rounded, once for all of them. The rest is each
+    one's own: with batch norm folded in, the kernels of a narrow member are no slices of a wide one's any more.
+
     Args:
-        members: from `quantization_ready`; trained in place.
+        members: from `quantization_ready`, widest first; trained in place.
         seconds: for all of it.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
     """
     started = time.perf_counter()
-    maps = [unshared(member) for member in members]
-    family = SharedFamily(members, maps, settings.temperature, settings.hard)
+    family = JointFamily(members, settings.temperature, settings.hard, sliced=False)
     peak = settings.quantization_peak
     compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
 
@@ -92,6 +87,7 @@ def quantization_aware_training(
         schedule=Schedule(warmup=0.05),
         on_share=on_share,
     )
+    family.release()
     track(0.0)
     return trained
 

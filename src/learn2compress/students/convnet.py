@@ -1,0 +1,130 @@
+"""Our own image backbone: few wide dense convolutions between max-pools, from 20 to 224 pixels.
+
+After cifar10-airbench (Jordan, 2024), the fastest published way to train a convnet on small images, built of what
+int8 kernels run fast: dense 3x3 convolutions (a depthwise MAC costs about eleven times a dense one in LiteRT, see
+docs/decisions/0003-student.md), ReLU6, channels in multiples of 8, no squeeze-excite, no hard-swish.
+
+A *base* is the widest student of a family; its narrower members keep the base's early layers whole and are narrowed
+from the end, where the bytes are. So members have their costly early layers in common (`graph.prefix`), and training
+them jointly costs little more than training the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import keras
+from keras import layers
+
+from learn2compress.core.member import MemberSpec
+
+# Largest grid after the stem; larger images get a stem of larger patches.
+LARGEST_GRID = 56
+# Stages, each of which halves the grid, until it is smaller than this.
+SMALLEST_HALVED = 6
+# Channels of the base of width 1 by number of stages.
+CHANNELS = {1: (64,), 2: (32, 96), 3: (32, 64, 128), 4: (32, 64, 96, 160)}
+LARGEST_WIDTH, SMALLEST_WIDTH = 3.0, 0.25
+# How far a member narrows a stage before it starts on the one before.
+NARROWEST = 1 / 4
+
+
+def _stem_stride(input_size: tuple[int, int]) -> int:
+    return -(-min(input_size) // LARGEST_GRID)
+
+
+def _stem_channels(stride: int) -> int:
+    """With a sign each, all 12 principal components of a 2 x 2 patch; of larger patches the first few."""
+    return {1: 24, 2: 32}.get(stride, 48)
+
+
+def stages(input_size: tuple[int, int]) -> int:
+    """How many stages: 3 at 32 px, 4 at 224 px."""
+    grid, count = min(input_size) // _stem_stride(input_size) - 1, 0
+    while grid >= SMALLEST_HALVED:
+        grid, count = grid // 2, count + 1
+    return min(max(count, 1), max(CHANNELS))
+
+
+def _multiple(channels: float, of: int) -> int:
+    return max(of, round(channels / of) * of)
+
+
+def base(input_size: tuple[int, int], width: float) -> MemberSpec:
+    """The widest student of a family.
+
+    Args:
+        input_size: (height, width) of the images.
+        width: scales the channels of all stages.
+
+    Returns:
+        A spec whose `channels` are the stem's and each stage's, and whose `blocks` are the convolutions of each
+        stage. Channels on large grids are multiples of 16: others cost up to twice the time.
+    """
+    *early, last = CHANNELS[stages(input_size)]
+    channels = (*(_multiple(c * width, 16) for c in early), _multiple(last * width, 8))
+    blocks = (1, *(2 for _ in channels[1:]))
+    stem = _stem_channels(_stem_stride(input_size))
+    return MemberSpec("student", "fresh", 1.0, input_size, (stem, *channels), blocks)
+
+
+def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
+    """The members that can be trained with this base, ever narrower; each nests in all before it.
+
+    The last stage is narrowed first, at half its channels it loses its second convolution, at a quarter it is the
+    turn of the stage before, and so on to the front; then the same once more, down to eight channels.
+    """
+    whole = sum(widest.channels)
+    channels, blocks = list(widest.channels), list(widest.blocks)
+    last = len(channels) - 1
+
+    def found() -> MemberSpec:
+        width = round(sum(channels) / whole, 3)
+        return replace(widest, width=width, channels=tuple(channels), blocks=tuple(blocks))
+
+    for share in (NARROWEST, 0.0):
+        for stage in range(last, 0, -1):
+            step = 8 if stage == last or share == 0 else 16
+            fewest = max(step, widest.channels[stage] * share)
+            while channels[stage] - step >= fewest:
+                channels[stage] -= step
+                yield found()
+                if stage == last and blocks[-1] > 1 and channels[stage] <= widest.channels[stage] / 2:
+                    blocks[-1] -= 1
+                    yield found()
+
+
+def build_student(spec: MemberSpec, classes: int) -> keras.Model:
+    """The student as a functional model: `(pixels - 128) / 128` of (n, h, w, 3) -> logits (n, classes).
+
+    Layers of the same name in a narrower student hold the leading channels of the wider's.
+    """
+    stride = _stem_stride(spec.input_size)
+    stem, *widths = spec.channels
+    inputs = keras.Input((*spec.input_size, 3), name="image")
+    x = _convolution(inputs, stem, "stem", kernel=2 * stride, strides=stride, padding="valid")
+    x = _normalized(x, "stem")
+    for number, (channels, blocks) in enumerate(zip(widths, spec.blocks, strict=True)):
+        name = f"stage{number}_enter"
+        # Pooled before it is normalized: a quarter of the work. `graph.fold` moves the norm back through the pool.
+        x = _convolution(x, channels, name)
+        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x) if min(x.shape[1:3]) > 1 else x
+        x = _normalized(x, name)
+        for block in range(1, blocks):
+            name = f"stage{number}_conv{block}"
+            x = _normalized(_convolution(x, channels, name), name)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name=spec.name.replace("-", "_"))
+
+
+def _convolution(x: Any, channels: int, name: str, kernel: int = 3, **options: Any) -> Any:
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **options}
+    return layers.Conv2D(channels, kernel, name=f"{name}_conv", **options)(x)
+
+
+def _normalized(x: Any, name: str) -> Any:
+    # A scale that is never negative: only such a norm can move to the other side of a max-pool.
+    x = layers.BatchNormalization(gamma_constraint="non_neg", name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
