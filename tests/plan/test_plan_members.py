@@ -17,6 +17,7 @@ from learn2compress.plan.members import (
     choose_members,
     largest_by_default,
     largest_within,
+    widest_member,
     within,
 )
 
@@ -137,3 +138,10 @@ def test_the_largest_member_is_a_tenth_of_a_known_teacher() -> None:
     assert largest_by_default(1_000_000) < 400_000
     assert largest_by_default(2_000_000) == pytest.approx(2 * largest_by_default(1_000_000))
     assert largest_by_default(None) == largest_by_default(0) > 0
+
+
+def test_the_widest_member_is_the_largest_that_any_bound_lets_in() -> None:
+    assert widest_member(LADDER, [], 123_456).spec.name == "w12"
+    assert widest_member(LADDER, parsed(["size<=100KB", "size<=200KB", "accuracy>=0.9"]), 1e6).spec.name == "w20"
+    assert widest_member(LADDER, parsed(["size<=100KB", "macs<=15M"]), 1e6).spec.name == "w15"
+    assert widest_member(LADDER, parsed(["size<=9999"]), 1e6).spec.name == "w1"
