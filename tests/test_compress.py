@@ -336,6 +336,19 @@ def test_inspect_tells_what_the_teacher_is(shapes: Shapes) -> None:
     assert found["cut_points"] == ["relu0", "relu1", "relu2", "joined"]
     assert found["parameters"] == shapes.teacher.count_params()
     assert found["validation_accuracy"] > 0.9
+    structure = found["structure"]
+    assert structure["groups"], structure
+    for group in structure["groups"]:
+        assert 0 < group["macs"] <= 2
+        assert group["layers"] >= 2
+    assert all(len(entry) == 3 for entry in structure["held"])
+
+
+def test_inspect_prints_the_groups_that_can_be_narrowed(shapes: Shapes) -> None:
+    done = CliRunner().invoke(main, ["inspect", str(shapes.file)])
+    assert done.exit_code == 0, done.output
+    assert "What can be narrowed" in done.stdout
+    assert "scores: all 3 channels stay: " in done.stdout
 
 
 def test_a_target_that_is_missed_ends_with_exit_code_3_and_the_nearest_family(shapes: Shapes, tmp_path: Path) -> None:

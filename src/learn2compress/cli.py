@@ -189,10 +189,34 @@ def inspect(model: Path, data: Path | None, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
+    structure = found.pop("structure")
     for key, value in found.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         table.add_row(f"[bold]{key.replace('_', ' ')}", shown)
     _console().print(table)
+    _print_structure(structure)
+
+
+def _print_structure(structure: dict[str, Any]) -> None:
+    """Channel groups and removable blocks with their shares of the model."""
+    from rich.table import Table
+
+    console = _console()
+    if "refused" in structure:
+        console.print(f"Its layers can't be pruned: {structure['refused']}.", highlight=False, markup=False)
+        return
+    groups = Table("channel group", "channels", "layers", "MACs", "parameters", title="What can be narrowed")
+    for group in structure["groups"]:
+        shares = (f"{100 * group[key]:.1f} %" for key in ("macs", "parameters"))
+        groups.add_row(group["name"], str(group["channels"]), str(group["layers"]), *shares)
+    console.print(groups)
+    if structure["blocks"]:
+        blocks = Table("block that ends in", "MACs", "parameters", title="What can be removed whole")
+        for block in structure["blocks"]:
+            blocks.add_row(block["name"], *(f"{100 * block[key]:.1f} %" for key in ("macs", "parameters")))
+        console.print(blocks)
+    for name, channels, reason in structure["held"]:
+        console.print(f"{name}: all {channels} channels stay: {reason}", highlight=False, markup=False)
 
 
 @main.command()

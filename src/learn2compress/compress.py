@@ -23,10 +23,10 @@ from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_files
 from learn2compress.measure.runner import fastest_labeller
-from learn2compress.plan.budget import affordable_steps, affordable_views, finish_seconds, phases
+from learn2compress.plan.budget import affordable_steps, affordable_views, phases
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages import direct_accuracy, export_members, plan_family, teacher_files
+from learn2compress.stages import direct_accuracy, export_members, finish_estimate, plan_family, teacher_files
 from learn2compress.tasks import IMAGE_CLASSIFICATION
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
@@ -110,18 +110,16 @@ def compress(
             soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
             batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
-        measured_images = len(dataset.validation) + len(dataset.test)
-        finish = finish_seconds(measured_images, rate, len(plan.specs))
+        finish = finish_estimate(plan, dataset, baselines, rate)
         remaining = options.budget_seconds - clock.elapsed
         time = phases(remaining, finish, plan.settings.quantization_share)
 
         with clock.stage("joint training"):
-            models = [task.build(spec, teacher, dataset.classes) for spec in plan.specs]
             members, joint = joint_training(
-                models,
+                [plan.source.build(spec) for spec in plan.specs],
                 batches,
                 progress,
-                route=plan.route,
+                start=plan.source.start,
                 settings=plan.settings,
                 seconds=time.joint_seconds,
                 plan_steps=affordable_steps,
@@ -157,14 +155,14 @@ def compress(
             budget_seconds=options.budget_seconds,
             elapsed_seconds=round(clock.elapsed, 1),
             stage_seconds={name: round(seconds, 1) for name, seconds in clock.seconds.items()},
-            route=plan.route,
+            route=plan.source.route,
             teacher=teacher_model,
             baselines=baseline_models,
             members=member_models,
             dataset=describe_data(dataset),
             environment=environment(),
             plan={
-                "reason": plan.reason,
+                "reason": plan.source.reason,
                 "views": count,
                 "views from the cache": count - computed,
                 "mirrored views": flip,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         "macs": cost.macs if cost else None,
         "own_layers_can_be_cut": refusal is None or f"no: {refusal}",
         "cut_points": [] if refusal else cut_points(keras_model),
+        "structure": _structure(keras_model),
     }
     if dataset is not None:
         found["train_images"] = len(dataset.train)
@@ -42,6 +44,17 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         found["class_names"] = list(dataset.class_names)
         found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
     return found
+
+
+def _structure(keras_model: Any) -> dict[str, Any]:
+    """Channel groups and removable blocks with their shares, or why there are none."""
+    from learn2compress.graph.calls import UnreadableGraphError
+    from learn2compress.graph.structure import structure
+
+    try:
+        return asdict(structure(keras_model))
+    except UnreadableGraphError as error:
+        return {"refused": f"{error}; use --from fresh: students of our own are trained from the teacher's outputs"}
 
 
 def evaluate_file(

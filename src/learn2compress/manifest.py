@@ -93,8 +93,10 @@ def describe_models(
 
 
 def _words(spec: MemberSpec) -> str:
-    if spec.route == "teacher":
+    if spec.cut:
         return f"the teacher's own layers up to {spec.cut}, int8"
+    if spec.route == "teacher":
+        return f"the teacher's own layers with {100 * spec.width:.0f} % of their weights, int8"
     return f"student of {spec.depth} weight layers, channels {'-'.join(map(str, spec.channels))}, int8"
 
 

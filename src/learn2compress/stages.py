@@ -13,7 +13,7 @@ import numpy as np
 from learn2compress.core.dataset import Dataset, ImageSplit
 from learn2compress.core.errors import ConversionError, VerificationError
 from learn2compress.core.family import Accuracy
-from learn2compress.core.member import MemberSpec, Route
+from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
@@ -25,8 +25,9 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import score, tflite_probabilities
 from learn2compress.measure.graph import describe
-from learn2compress.plan.budget import VERIFIED_IMAGES
+from learn2compress.plan.budget import VERIFIED_IMAGES, finish_seconds
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member
+from learn2compress.sources.protocol import MemberSource
 from learn2compress.tasks import Task
 from learn2compress.train.quantize import (
     folded,
@@ -39,6 +40,8 @@ from learn2compress.train.settings import SETTINGS, TrainingSettings
 from learn2compress.train.trainable import trainable, with_pixels
 
 CALIBRATION_IMAGES = 100
+# However small a member is, running it takes this share of the teacher's time: reading images, calling.
+LEAST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,15 @@ class Plan:
 
     Attributes:
         specs: the members, widest first.
-        route: where their weights come from.
-        reason: why this route.
+        source: where they come from.
         settings: hyperparameters.
+        macs: multiply-accumulates of each member.
     """
 
     specs: tuple[MemberSpec, ...]
-    route: Route
-    reason: str
+    source: MemberSource
     settings: TrainingSettings
+    macs: tuple[int, ...]
 
 
 def plan_family(
@@ -70,10 +73,10 @@ def plan_family(
         InputError: `target.unsatisfiable` or `route.teacher_refused`.
         ConversionError: a member can't be written.
     """
-    route, reason = task.routes(teacher, dataset, options.route)
-    progress.note(f"members come from the route {route!r}: {reason}")
+    source = task.source(teacher, dataset, options.route)
+    progress.note(f"members come from the route {source.route!r}: {source.reason}")
     largest = largest_by_default(teacher.parameters)
-    wides = task.candidates(teacher, dataset, route)
+    wides = source.candidates()
     narrows: dict[str, list[Candidate]] = {}
     over: dict[str, float] = {}
     with progress.stage("plan") as stage:
@@ -81,11 +84,11 @@ def plan_family(
             # Where an estimate was too low, what the member really takes decides in the next round.
             widest = widest_member([_with_size(c, over) for c in wides], options.targets, largest).spec.name
             if widest not in narrows:
-                narrows[widest] = task.narrower(next(c for c in wides if c.spec.name == widest), wides, dataset)
+                narrows[widest] = source.narrower(next(c for c in wides if c.spec.name == widest), wides)
             candidates = [_with_size(c, over) for c in narrows[widest]]
             chosen = choose_members(candidates, options.targets, options.students, largest)
             sizes = [
-                _rehearsed_bytes(task, candidate.spec, teacher, dataset, staging / "rehearsal")
+                _rehearsed_bytes(task, source, candidate.spec, teacher, dataset, staging / "rehearsal")
                 for candidate in stage.track(chosen)
             ]
             found = _over_target(chosen, sizes, options.targets, candidates)
@@ -96,11 +99,29 @@ def plan_family(
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    return Plan(specs, route, reason, SETTINGS[route].for_size(teacher.input_size))
+    settings = SETTINGS[source.route].for_size(teacher.input_size)
+    return Plan(specs, source, settings, tuple(candidate.cost.macs for candidate in chosen))
 
 
-def _rehearsed_bytes(task: Task, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path) -> int:
-    model = task.build(spec, teacher, dataset.classes)
+def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float) -> float:
+    """Seconds that export, verification and measurement will take.
+
+    Args:
+        baselines: the teacher's files, float32 first; may be empty.
+        rate: images per second of the teacher's labeller.
+    """
+    images = len(dataset.validation) + len(dataset.test)
+    # Images that are read from disk take as long to decode for a small member as for a large one.
+    light = bool(baselines) and dataset.test.stacked is not None
+    teacher = describe(baselines[0]).macs if light else 0
+    shares = [min(1.0, max(LEAST_SHARE, macs / teacher)) if teacher else 1.0 for macs in plan.macs]
+    return finish_seconds(images, rate, shares)
+
+
+def _rehearsed_bytes(
+    task: Task, source: MemberSource, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path
+) -> int:
+    model = source.build(spec).model
     rng = np.random.default_rng(0)
     # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
     model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
@@ -124,7 +145,7 @@ def _over_target(
 
 def _identity(spec: MemberSpec) -> tuple[object, ...]:
     """What a member is, whatever it is called."""
-    return (spec.channels, spec.blocks, spec.cut)
+    return (spec.channels, spec.blocks, spec.cut, spec.removals)
 
 
 def _with_size(candidate: Candidate, over: dict[str, float]) -> Candidate:

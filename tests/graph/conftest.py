@@ -1,4 +1,4 @@
-"""Random functional graphs with settled batch norms, and small residual teachers."""
+"""Random functional graphs with settled batch norms, small residual teachers, and what pruning must never break."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def settle() -> Callable[[Any, int], Any]:
             for weight in layer.weights:
                 if weight.name.endswith("variance"):
                     weight.assign(rng.uniform(0.05, 3, weight.shape))
-                elif weight.name in ("gamma", "moving_mean", "beta", "bias"):
+                elif weight.name in ("gamma", "moving_mean", "beta", "bias", "alpha", "embeddings"):
                     weight.assign(rng.normal(0, 1, weight.shape))
                 elif "kernel" in weight.name:
                     fan_in = max(1, int(np.prod(weight.shape[:-1])))
@@ -193,3 +193,99 @@ def residual_teacher(settle: Callable[[Any, int], Any]) -> Callable[..., Any]:
         return settle(Model(image, x), 5)
 
     return make
+
+
+def _summed_axis(layer: Any, weight: Any) -> int | None:
+    """The axis of a kernel over which it sums what it takes."""
+    kind = type(layer).__name__
+    if weight.name not in ("kernel", "pointwise_kernel") or kind.startswith("Depthwise"):
+        return None
+    return len(weight.shape) - (1 if kind.endswith("Transpose") else 2)
+
+
+def _silence(channels: Any, choice: Any) -> None:
+    """Zeroes, in the whole model, the weights that take what a choice drops."""
+    for layer in channels.graph.layers:
+        for (position, axis), units in channels.axes.get(id(layer), {}).items():
+            weight = layer.weights[position]
+            if axis == _summed_axis(layer, weight):
+                values = np.asarray(weight).copy()
+                dropped = np.setdiff1d(np.arange(values.shape[axis]), channels.kept_along(units, choice))
+                np.moveaxis(values, axis, 0)[dropped] = 0
+                weight.assign(values)
+
+
+def _some_choice(channels: Any, rng: np.random.Generator, exact: bool) -> Any:
+    """Some units of each group that can be narrowed; without some blocks unless it has to be exact."""
+    from learn2compress.core.choice import Choice
+
+    kept = {
+        group.index: np.sort(rng.choice(group.size, rng.integers(8, group.size), replace=False))
+        for group in channels.prunable
+        if group.exact or not exact
+    }
+    return Choice(kept, frozenset(b.name for b in channels.blocks if not exact and rng.integers(2)))
+
+
+def _outputs(model: Any, inputs: Any) -> list[Any]:
+    import keras
+
+    return [np.asarray(output) for output in keras.tree.flatten(model(inputs, training=False))]
+
+
+def _assert_outputs(model: Any, inputs: Any, expected: list[Any], tolerance: float) -> None:
+    for got, wanted in zip(_outputs(model, inputs), expected, strict=True):
+        assert np.isfinite(wanted).all()
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * max(1.0, float(np.abs(wanted).max())))
+
+
+def _assert_costs(channels: Any, choice: Any, model: Any) -> None:
+    from learn2compress.graph.cost import model_cost
+    from learn2compress.graph.pruned_cost import pruned_cost
+    from learn2compress.graph.surgery import pruned_macs, pruned_parameters
+
+    assert pruned_parameters(channels, choice) == model.count_params()
+    assert pruned_macs(channels, choice) == model_cost(model).macs
+    assert pruned_cost(channels, choice) == model_cost(model)
+
+
+def _assert_slices(channels: Any, pruned: Any) -> None:
+    """The member's weights are the slices of the whole model's that `indices` names."""
+    layers = {channels.graph.layer_names[id(layer)]: layer for layer in channels.graph.layers}
+    for layer in pruned.model.layers:
+        for weight, whole, axes in zip(
+            layer.weights,
+            getattr(layers.get(layer.name), "weights", ()),
+            pruned.indices.get(layer.name, ()),
+            strict=True,
+        ):
+            places = [np.arange(n) if kept is None else kept for n, kept in zip(whole.shape, axes, strict=True)]
+            np.testing.assert_array_equal(np.asarray(weight), np.asarray(whole)[np.ix_(*places)])
+
+
+@pytest.fixture(scope="session")
+def check_pruning() -> Callable[..., Any]:
+    """Checks what must hold for every model; changes its weights. Returns its channels."""
+    from learn2compress.core.choice import Choice
+    from learn2compress.graph.channels import find_channels
+    from learn2compress.graph.surgery import prune
+
+    def check(model: Any, inputs: Any, seed: int = 0) -> Any:
+        rng = np.random.default_rng(seed)
+        channels = find_channels(model)
+        before = _outputs(model, inputs)
+        same = prune(channels, Choice())
+        _assert_outputs(same.model, inputs, before, 1e-5)
+        _assert_costs(channels, Choice(), same.model)
+        _assert_costs(channels, Choice(), model)
+        any_choice = _some_choice(channels, rng, exact=False)
+        member = prune(channels, any_choice)
+        assert [got.shape for got in _outputs(member.model, inputs)] == [output.shape for output in before]
+        _assert_costs(channels, any_choice, member.model)
+        _assert_slices(channels, member)
+        exact_choice = _some_choice(channels, rng, exact=True)
+        _silence(channels, exact_choice)
+        _assert_outputs(prune(channels, exact_choice).model, inputs, _outputs(model, inputs), 1e-4)
+        return channels
+
+    return check

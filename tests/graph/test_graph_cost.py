@@ -69,3 +69,16 @@ def test_a_nested_model_costs_what_its_layers_cost() -> None:
     nested = Model(image, Sequential(body)(image))
     flat = Sequential([Input((8, 8, 3)), of.Conv2D(4, 3), of.GlobalAveragePooling2D(), of.Dense(2)])
     assert model_cost(nested) == model_cost(flat)
+
+
+def test_what_is_called_twice_computes_twice_with_the_same_weights() -> None:
+    from keras import Input, Model
+
+    of = layers()
+    inside = Input((None, None, 4))
+    nested = Model(inside, of.Conv2D(4, 3, padding="same")(inside))
+    image = Input((8, 8, 4))
+    again = of.Conv2D(4, 1)
+    cost = model_cost(Model(image, again(nested(again(nested(image))))))
+    assert cost.macs == 2 * 8 * 8 * (3 * 3 * 4 * 4 + 4 * 4)
+    assert cost.parameters == 3 * 3 * 4 * 4 + 4 + 4 * 4 + 4

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learn2compress.graph.slices import leading_slices
+from learn2compress.graph.slices import slices_within
 
 
 def net(channels: tuple[int, ...], head: str = "logits") -> Any:
@@ -35,7 +35,7 @@ def test_every_matrix_of_a_narrower_member_is_the_leading_part_of_the_wider_ones
 ) -> None:
     member = net(narrow)
     widest = net((narrow[0] + more[0], narrow[1] + more[1]))
-    found = leading_slices(member, widest)
+    found = slices_within(member, widest)
     whole = widest.trainable_variables
     assert len(found.shared) == len(found.ranges) == len(member.trainable_variables)
     for variable, shared, ranges in zip(member.trainable_variables, found.shared, found.ranges, strict=True):
@@ -55,11 +55,11 @@ def test_every_matrix_of_a_narrower_member_is_the_leading_part_of_the_wider_ones
 def test_a_member_that_is_wider_anywhere_is_refused(channels: tuple[int, int], place: int, more: int) -> None:
     wider = tuple(count + more * (i == place) for i, count in enumerate(channels))
     with pytest.raises(ValueError, match="is no slice"):
-        leading_slices(net(wider), net(channels))
+        slices_within(net(wider), net(channels))
 
 
 def test_a_head_of_its_own_is_private() -> None:
-    found = leading_slices(net((2, 3), head="other_logits"), net((2, 3)))
+    found = slices_within(net((2, 3), head="other_logits"), net((2, 3)))
     assert found.shared[-2:] == (None, None)
     assert found.ranges[-2:] == ((), ())
 
@@ -70,4 +70,4 @@ def test_a_layer_of_another_kind_under_the_same_name_is_refused() -> None:
     image = Input((8, 8, 3))
     flat = Model(image, layers.Dense(2, name="conv0")(layers.Flatten()(image)))
     with pytest.raises(ValueError, match="is no slice"):
-        leading_slices(flat, net((4, 4)))
+        slices_within(flat, net((4, 4)))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from learn2compress.graph import walk
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.prefix import common_prefix
-from learn2compress.graph.slices import leading_slices
+from learn2compress.graph.slices import slices_within
 from learn2compress.measure.graph import describe
 from learn2compress.students.convnet import LARGEST_WIDTH, SMALLEST_WIDTH, base, build_student, narrower
 
@@ -76,7 +76,7 @@ def test_a_student_of_any_size_and_width_runs_and_nests_in_the_wider_one(
     wide, narrow = (build_student(s, CLASSES) for s in (widest, members[int(min(shares)) * len(members) // 4]))
     assert narrow.input_shape == (None, height, width, 3)
     assert narrow.output_shape == (None, CLASSES)
-    found = leading_slices(narrow, wide)
+    found = slices_within(narrow, wide)
     assert any(place is not None for place in found.shared)
     for layer in narrow.layers:
         assert walk.unsupported_reason(layer) is None

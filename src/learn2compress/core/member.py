@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Route = Literal["fresh", "teacher"]
+# What is set before the first training step: heads by least squares, stems by whitening, or nothing.
+Start = Literal["heads", "stems", "as built"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class MemberSpec:
         channels: channels per stage, stem first (fresh route; empty otherwise).
         blocks: residual blocks per stage (fresh route; empty otherwise).
         cut: name of the teacher's layer after which a new head is put (teacher route; empty otherwise).
+        removals: how many steps of the pruning order were taken (pruned teacher; 0 otherwise).
         depth: number of weight layers, for people.
         input_size: (height, width) of the images it takes.
         targets: the targets it was chosen to satisfy.
@@ -31,6 +34,7 @@ class MemberSpec:
     channels: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
     cut: str = ""
+    removals: int = 0
     depth: int = 0
     targets: tuple[str, ...] = ()
 

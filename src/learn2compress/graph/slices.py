@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
+
+# Along one axis: the (start, stop) of a run, or the positions one by one.
+Along = tuple[int, int] | NDArray[np.int64]
+# For the name of a layer, for each of its weights, for each axis: positions in the original, or None for all of them.
+Positions = Mapping[str, Sequence[Sequence[NDArray[np.int64] | None]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A member cut out of a larger model.
+
+    Attributes:
+        model: a plain Keras model with weights of its own.
+        positions: which of the original's channels its layers keep; a layer that is not named keeps the first.
+    """
+
+    model: keras.Model
+    positions: Positions = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -16,11 +36,11 @@ class SliceMap:
     Attributes:
         shared: for each trainable variable of the member, the index of the shared variable it is a slice of, or
             None where the variable is private to the member.
-        ranges: for each such variable, one (start, stop) per axis; empty for a private one.
+        ranges: for each such variable, what it takes along each axis; empty for a private one.
     """
 
     shared: tuple[int | None, ...]
-    ranges: tuple[tuple[tuple[int, int], ...], ...]
+    ranges: tuple[tuple[Along, ...], ...]
 
 
 def is_private(variable: Any) -> bool:
@@ -28,38 +48,71 @@ def is_private(variable: Any) -> bool:
     return len(variable.shape) < 2
 
 
-def _keyed(model: keras.Model) -> list[tuple[str, Any]]:
-    """Trainable variables with a name that is equal in every member: layer name and variable name."""
+def _keyed(model: keras.Model) -> list[tuple[str, str, int, Any]]:
+    """Trainable variables with a key that is equal in every member, layer name, and place in `layer.weights`."""
     return [
-        (f"{layer.name}/{variable.name}", variable)
+        (f"{layer.name}/{variable.name}", layer.name, place, variable)
         for layer in model.layers
-        for variable in layer.trainable_variables
+        for place, variable in enumerate(layer.weights)
+        if variable.trainable and layer.trainable
     ]
 
 
-def leading_slices(member: keras.Model, widest: keras.Model) -> SliceMap:
-    """The slice map of a member whose layers carry the names of the widest's and keep its first channels.
+def slices_within(
+    member: keras.Model,
+    widest: keras.Model,
+    positions: Positions | None = None,
+    widest_positions: Positions | None = None,
+) -> SliceMap:
+    """The slice map of a member whose layers carry the names of the widest's.
 
     A layer that the widest lacks (a head of its own, after a cut) is private, as are all vectors.
 
+    Args:
+        member, widest: functional models.
+        positions: of the member's channels in the original; where there are none it keeps the widest's first.
+        widest_positions: of the widest's.
+
     Raises:
-        ValueError: a variable is larger than the one it should be a slice of, or the widths do not nest.
+        ValueError: a variable is larger than the one it should be a slice of, or keeps what the widest does not.
     """
-    index = {key: (i, v) for i, (key, v) in enumerate(_keyed(widest))}
+    index = {key: (i, v) for i, (key, _, _, v) in enumerate(_keyed(widest))}
     shared: list[int | None] = []
-    ranges: list[tuple[tuple[int, int], ...]] = []
-    for key, variable in _keyed(member):
+    ranges: list[tuple[Along, ...]] = []
+    for key, layer, place, variable in _keyed(member):
         if is_private(variable) or key not in index:
             shared.append(None)
             ranges.append(())
             continue
-        position, whole = index[key]
+        number, whole = index[key]
         shape: Sequence[int] = variable.shape
         if len(shape) != len(whole.shape) or any(a > b for a, b in zip(shape, whole.shape, strict=True)):
             raise ValueError(f"{key} of shape {shape} is no slice of shape {whole.shape}")
-        shared.append(position)
-        ranges.append(tuple((0, n) for n in shape))
+        nothing = [None] * len(shape)
+        inner = (positions or {}).get(layer)
+        outer = (widest_positions or {}).get(layer)
+        shared.append(number)
+        ranges.append(
+            tuple(
+                _along(key, length, kept, available)
+                for length, kept, available in zip(
+                    shape, inner[place] if inner else nothing, outer[place] if outer else nothing, strict=True
+                )
+            )
+        )
     return SliceMap(tuple(shared), tuple(ranges))
+
+
+def _along(key: str, length: int, kept: NDArray[np.int64] | None, available: NDArray[np.int64] | None) -> Along:
+    """Where, along one axis of the widest's variable, the member's positions are."""
+    if kept is None:
+        return (0, length)
+    places = kept if available is None else np.searchsorted(available, kept)
+    if available is not None and not np.array_equal(available[np.minimum(places, len(available) - 1)], kept):
+        raise ValueError(f"{key} keeps channels that the widest member does not have")
+    if len(places) == places[-1] - places[0] + 1:
+        return (int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 def unshared(member: keras.Model) -> SliceMap:

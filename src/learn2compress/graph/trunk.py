@@ -38,7 +38,7 @@ def trunk_refusal(model: Any) -> str | None:
     taken = _unabsorbable(model, front)
     if taken or cut_points(model):
         return taken
-    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
+    reasons = [layer_refusal(layer) for layer in model.layers if layer.name not in front]
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
 
 
@@ -60,8 +60,8 @@ def _unabsorbable(model: Any, front: set[str]) -> str | None:
     return None if kind == "Conv2D" or walk.unsupported_reason(takers[0]) else f"the pixels go into a {kind}"
 
 
-def _refused(layer: Any) -> str | None:
-    """Why no cut can contain this layer; None when one can."""
+def layer_refusal(layer: Any) -> str | None:
+    """Why no member made of the teacher's layers can contain this one; None when one can."""
     if type(layer).__name__ == "Concatenate":
         # The converter gives all inputs of a concatenation one scale, which training does not see.
         return f"{layer.name} is a Concatenate"
@@ -93,7 +93,7 @@ def cut_points(model: Any) -> list[str]:
     front = {layer.name for layer in _front(model)}
     points: list[str] = []
     for i, (layer, _) in enumerate(calls):
-        if layer.name not in front and _refused(layer):
+        if layer.name not in front and layer_refusal(layer):
             break  # what comes after it can't be reached without it
         shape = getattr(layer.output, "shape", ())
         if len(shape) != 4 or type(layer).__name__ in (
@@ -137,10 +137,46 @@ def build_trunk(
         narrow rim: zero padding stood for the mean pixel there and stands for mid-grey now.
     """
     teacher = walk.functional(teacher)
+    trunk = _absorbed(
+        teacher, keras.Model(teacher.inputs[0], teacher.get_layer(cut).output), scale, offset, reverse_channels
+    )
+    pooled = keras.layers.GlobalAveragePooling2D(name=f"{cut}_pool")(trunk.output)
+    # Each cut has a classifier of its own: its name says so, and keeps it out of the shared weights.
+    logits = keras.layers.Dense(classes, name=f"{cut}_logits")(pooled)
+    return keras.Model(trunk.inputs[0], logits, name=name.replace("-", "_"))
+
+
+def build_whole(
+    teacher: keras.Model, name: str, scale: Vector, offset: Vector, reverse_channels: bool
+) -> keras.Model:
+    """The whole teacher in the form of a member, with its own classifier.
+
+    Args:
+        teacher, name, scale, offset, reverse_channels: see `build_trunk`.
+
+    Returns:
+        `(pixels - 128) / 128` of (n, h, w, 3) -> logits (n, classes): what goes into the teacher's last activation.
+    """
+    teacher = walk.functional(teacher)
+    last = teacher.outputs[0]._keras_history.operation
+    output = teacher.output
+    if type(last).__name__ == "Softmax" or (type(last).__name__ == "Activation" and _squashes(last)):
+        output = last._inbound_nodes[-1].input_tensors[0]
+    whole = _absorbed(teacher, keras.Model(teacher.inputs[0], output), scale, offset, reverse_channels)
+    whole.name = name.replace("-", "_")
+    return whole
+
+
+def _squashes(layer: Any) -> bool:
+    return walk.activation_name(layer) in ("softmax", "sigmoid")
+
+
+def _absorbed(teacher: Any, body: keras.Model, scale: Vector, offset: Vector, reverse_channels: bool) -> keras.Model:
+    """A copy of `body`, a part of the teacher from its input on, that takes `(pixels - 128) / 128`."""
     front = _front(teacher)
     gone = {layer.name for layer in front}
-    body = keras.Model(teacher.inputs[0], teacher.get_layer(cut).output)
     first = next(layer for layer in body.layers if layer.weights and layer.name not in gone)
+    last = body.outputs[0]._keras_history.operation
     order = slice(None, None, -1) if reverse_channels else slice(None)
     # In the teacher's channel order, what stands between a member's input u = (pixel - 128) / 128 and the
     # first convolution's input z.
@@ -153,25 +189,23 @@ def build_trunk(
         config = {**layer.get_config(), "trainable": True}  # the user may have frozen it
         if layer.name == first.name:
             config["use_bias"] = True
+        if layer is last and _squashes(layer):
+            config["activation"] = "linear"
         return type(layer).from_config(config)
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)
         return args[0] if layer.name in gone else layer(*args, **kwargs)
 
-    trunk = keras.models.clone_model(body, clone_function=clone, call_function=call)
+    copy = keras.models.clone_model(body, clone_function=clone, call_function=call)
     for layer in body.layers:
         if layer.name in gone or not layer.weights:
             continue
         weights = layer.get_weights()
         if layer.name == first.name:
             weights = _absorb(weights, scale, offset, order)
-        trunk.get_layer(layer.name).set_weights(weights)
-    features = trunk.output
-    pooled = keras.layers.GlobalAveragePooling2D(name=f"{cut}_pool")(features)
-    # Each cut has a classifier of its own: its name says so, and keeps it out of the shared weights.
-    logits = keras.layers.Dense(classes, name=f"{cut}_logits")(pooled)
-    return keras.Model(trunk.inputs[0], logits, name=name.replace("-", "_"))
+        copy.get_layer(layer.name).set_weights(weights)
+    return copy
 
 
 def _affine(layer: Any) -> tuple[Vector, Vector]:

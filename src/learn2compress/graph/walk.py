@@ -83,3 +83,8 @@ def unsupported_reason(layer: Any) -> str | None:
 def is_functional(model: Any) -> bool:
     """Whether the model is a graph of layers that can be read (functional or sequential, and not subclassed)."""
     return hasattr(model, "_nodes_by_depth") and type(model).__name__ in ("Functional", "Model", "Sequential")
+
+
+def weight_layers(model: Any) -> int:
+    """How many layers with kernels the model has."""
+    return sum(type(layer).__name__ in WEIGHT_LAYERS for layer in model.layers)

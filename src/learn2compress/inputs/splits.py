@@ -13,6 +13,8 @@ from learn2compress.core.errors import InputError
 from learn2compress.inputs.wording import counted, listed
 
 FRACTION = 0.1
+# More validation images than this tell little more about a model, and are missed in training.
+MOST_VALIDATION = 2500
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -105,7 +107,8 @@ def balanced_sample(labels: Labels, count: int, seed: int = 0) -> NDArray[np.int
 def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int) -> Source:
     """Takes a validation and a test split out of the training split where the source has none.
 
-    Each gets 10 % of what the training split had, stratified by class, at least one example a class.
+    Each gets 10 % of what the training split had, but validation no more than about 2,500 examples; stratified by
+    class, at least one example a class.
 
     Raises:
         InputError: `dataset.class_too_small` when a class has too few images for that.
@@ -118,8 +121,9 @@ def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int)
     _refuse_small_classes(train.labels, class_names, len(missing))
     notes = list(source.notes)
     left = np.arange(len(train))
-    counts = _counts(train.labels, FRACTION)
+    fractions = {"test": FRACTION, "validation": min(FRACTION, MOST_VALIDATION / len(train))}
     for name in missing:
+        counts = _counts(train.labels, fractions[name])
         rest, taken = _take(train.labels[left], counts, (seed, _STREAMS[name]))
         parts[name] = train.subset(left[taken])
         left = left[rest]

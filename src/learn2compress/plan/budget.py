@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Shares of the budget. Chosen on CIFAR-10 and the clothing photos, see docs/decisions/.
@@ -46,16 +47,16 @@ def affordable_steps(seconds: float, step_seconds: float, steps_per_epoch: int) 
     return max(FEWEST_STEPS, min(int(seconds / step_seconds), MOST_EPOCHS * steps_per_epoch))
 
 
-def finish_seconds(images: int, labeller_rate: float, members: int) -> float:
+def finish_seconds(images: int, labeller_rate: float, shares: Sequence[float]) -> float:
     """What export, verification and measurement will take.
 
     Args:
         images: in the validation and the test split together.
         labeller_rate: images per second of the teacher's float32 file.
-        members: how many.
+        shares: for each member, what running it on an image takes, as a share of what the teacher takes.
     """
     # Beside the float32 teacher, its int8 form takes about a third of that time. Each member is run before
     # quantization, in Keras, and after, in LiteRT; and both ways again on the images that it is verified on.
-    passes = 1.35 + 1.3 * members
-    verified = 1.4 * VERIFIED_IMAGES * members
-    return (images * passes + verified) / labeller_rate + 8 + 4 * members
+    passes = 1.35 + 1.3 * sum(shares)
+    verified = 1.4 * VERIFIED_IMAGES * sum(shares)
+    return (images * passes + verified) / labeller_rate + 8 + 4 * len(shares)

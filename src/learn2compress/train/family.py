@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import keras
 
-from learn2compress.core.member import Route
+from learn2compress.core.member import Start
 from learn2compress.core.progress import Progress
+from learn2compress.graph.slices import Part
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
@@ -18,11 +19,11 @@ from learn2compress.train.whitening import whiten_stems
 
 
 def joint_training(
-    models: Sequence[keras.Model],
+    parts: Sequence[Part],
     batches: LabelledViews,
     progress: Progress,
     *,
-    route: Route,
+    start: Start,
     settings: TrainingSettings,
     seconds: float,
     plan_steps: PlanSteps,
@@ -30,7 +31,8 @@ def joint_training(
     """Trains the members together, each distilled from the teacher.
 
     Args:
-        models: widest first, untrained or with the teacher's weights; not changed.
+        parts: the members, widest first, untrained or with the teacher's weights; not changed.
+        start: what is set before the first step: `heads` by least squares, `stems` by whitening, or nothing.
         seconds: for all of it.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
 
@@ -38,13 +40,14 @@ def joint_training(
         The trained members, in the order given, each on its own; and what the run was.
     """
     started = time.perf_counter()
-    members = [trainable(model, settings.dtype, settings.momentum) for model in models]
-    family = JointFamily(members, settings.temperature, settings.hard)
-    if route == "teacher":
+    members = [trainable(part.model, settings.dtype, settings.momentum) for part in parts]
+    positions = [part.positions for part in parts]
+    family = JointFamily(members, settings.temperature, settings.hard, positions=positions)
+    if start == "heads":
         fit_heads(family, batches)
-    else:
+    elif start == "stems":
         whiten_stems(members, batches.batch(0)[0])
-    compile_family(family, optimizer_for(route, settings))
+    compile_family(family, optimizer_for(settings))
     step_seconds = time_step(family, batches)
     seconds -= time.perf_counter() - started  # building the step takes up to a minute
     trained = fit(

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from learn2compress.graph.prefix import common_prefix, frontier
-from learn2compress.graph.slices import SliceMap, leading_slices, unshared
+from learn2compress.graph.slices import Along, Positions, SliceMap, slices_within, unshared
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
 
@@ -27,10 +27,18 @@ class JointFamily(keras.Model):
         members: widest first; each maps `(pixels - 128) / 128` to logits. Layers of one name are the same layer.
         temperature, hard: of the distillation loss.
         sliced: whether the tails' kernels are slices of the widest's; else all of a tail is the member's own.
+        positions: for each member, which channels of one original its layers keep; where there are none, a member
+            keeps the widest's first.
     """
 
     def __init__(
-        self, members: Sequence[keras.Model], temperature: float, hard: float, *, sliced: bool = True
+        self,
+        members: Sequence[keras.Model],
+        temperature: float,
+        hard: float,
+        *,
+        sliced: bool = True,
+        positions: Sequence[Positions] = (),
     ) -> None:
         super().__init__()
         self.temperature, self.hard = temperature, hard
@@ -47,7 +55,11 @@ class JointFamily(keras.Model):
             outputs += [self._widest.get_layer(name).output for name in names]
             self.tails.append(keras.Model([member.get_layer(name).output for name in names], member.output))
         self.trunk = keras.Model(self._widest.inputs[0], outputs)
-        self._maps = [leading_slices(tail, self._widest) if sliced else unshared(tail) for tail in self.tails]
+        kept = list(positions) or [{}] * len(self.members)
+        self._maps = [
+            slices_within(tail, self._widest, own, kept[0]) if sliced else unshared(tail)
+            for tail, own in zip(self.tails, kept[1:], strict=True)
+        ]
         self._trained = list(self._widest.trainable_variables)
         for tail, slices in zip(self.tails, self._maps, strict=True):
             pairs = zip(tail.trainable_variables, slices.shared, strict=True)
@@ -71,7 +83,7 @@ class JointFamily(keras.Model):
             if shared is None:
                 values.append(variable.value)
             else:
-                values.append(whole[shared].value[tuple(slice(a, b) for a, b in ranges)])
+                values.append(_sliced(whole[shared].value, ranges))
         return values
 
     def call(self, pixels: Any, training: Any = None) -> list[Any]:
@@ -132,6 +144,15 @@ class JointFamily(keras.Model):
     def metrics(self) -> list[Any]:
         """The loss and the members' accuracies."""
         return [self._loss_tracker, *self.trackers] if hasattr(self, "_loss_tracker") else self.trackers
+
+
+def _sliced(whole: Any, ranges: tuple[Along, ...]) -> Any:
+    """The part of a variable that lies in these places along its axes."""
+    part = whole[tuple(slice(*along) if isinstance(along, tuple) else slice(None) for along in ranges)]
+    for axis, along in enumerate(ranges):
+        if not isinstance(along, tuple):
+            part = ops.take(part, along, axis=axis)
+    return part
 
 
 def _last_input(model: keras.Model) -> Any:

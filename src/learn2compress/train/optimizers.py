@@ -10,6 +10,8 @@ from keras import ops
 # Quintic Newton-Schulz iteration of Jordan et al., "Muon: An optimizer for hidden layers" (2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 3
+# L2 of other matrices, as a share of the kernels' decay.
+L2_SHARE = 0.01
 
 
 def orthogonalized(matrix: Any) -> Any:
@@ -35,7 +37,9 @@ class ConvMuon(keras.optimizers.Optimizer):
         learning_rate: of the kernels.
         other: the other variables' learning rate, as a multiple of `learning_rate`.
         momentum: of both.
-        decay: decoupled weight decay of the kernels, and L2 of other matrices.
+        decay: decoupled weight decay of the kernels. An orthogonal step has the same size however large the kernel
+            has grown; without decay, long runs turn their kernels ever more slowly. Other matrices get a hundredth
+            of it as L2.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class ConvMuon(keras.optimizers.Optimizer):
         gradient = ops.cast(gradient, "float32")
         kernel = self._is_kernel(variable)
         if self.decay and len(variable.shape) > 1 and not kernel:
-            gradient = gradient + self.decay * variable
+            gradient = gradient + L2_SHARE * self.decay * variable
         self.assign(buffer, self.momentum * buffer + gradient)
         step = gradient + self.momentum * buffer
         if kernel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import keras
 
@@ -18,19 +19,23 @@ class TrainingSettings:
     """Hyperparameters of a run.
 
     Attributes:
+        optimizer: of joint training; Muon moves fresh kernels fast, trained ones keep what they know under Adam.
         dtype: policy of the layers in joint training.
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
         quantization_share: share of the training time that goes to quantization-aware training.
         peak: highest learning rate of joint training.
+        decay: weight decay of joint training.
         quantization_peak: highest learning rate of quantization-aware training.
         temperature, hard: of the distillation loss.
         momentum: of the batch-norm statistics.
         warmup: share of the steps in which the learning rate rises.
     """
 
+    optimizer: Literal["muon", "adam"]
     dtype: str
     batch_size: int
     peak: float
+    decay: float
     quantization_peak: float
     temperature: float
     hard: float
@@ -50,9 +55,11 @@ class TrainingSettings:
 
 SETTINGS: dict[Route, TrainingSettings] = {
     "fresh": TrainingSettings(
+        optimizer="muon",
         dtype="mixed_bfloat16",
         batch_size=256,
         peak=0.06,
+        decay=0.03,
         quantization_peak=5e-4,
         temperature=3.0,
         hard=0.3,
@@ -62,9 +69,11 @@ SETTINGS: dict[Route, TrainingSettings] = {
     ),
     # Depthwise convolutions gain nothing from bfloat16 on a CPU, and trained weights lose by it.
     "teacher": TrainingSettings(
+        optimizer="adam",
         dtype="float32",
         batch_size=32,
         peak=1e-3,
+        decay=1e-4,
         quantization_peak=1e-4,
         temperature=2.0,
         hard=0.3,
@@ -76,8 +85,8 @@ SETTINGS: dict[Route, TrainingSettings] = {
 }
 
 
-def optimizer_for(route: Route, settings: TrainingSettings) -> keras.optimizers.Optimizer:
-    """Muon moves fresh kernels fast; trained ones keep what they know better under Adam."""
-    if route == "fresh":
-        return ConvMuon(settings.peak)
-    return keras.optimizers.AdamW(settings.peak, weight_decay=1e-4, beta_2=0.99)
+def optimizer_for(settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    """The optimizer of joint training."""
+    if settings.optimizer == "muon":
+        return ConvMuon(settings.peak, decay=settings.decay)
+    return keras.optimizers.AdamW(settings.peak, weight_decay=settings.decay, beta_2=0.99)

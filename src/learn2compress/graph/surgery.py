@@ -1,0 +1,178 @@
+"""Surgery: the model that a choice of channels and blocks leaves, and where its weights lie in the whole one's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.choice import Choice
+from learn2compress.graph.calls import Call, rebuild, twin_operation
+from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
+from learn2compress.graph.cost import kernel_positions
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A member cut out of a model.
+
+    Attributes:
+        model: a plain Keras model with weights of its own, sliced from the whole model's.
+        indices: for the name of each of its layers, for each weight, for each axis, the positions kept; None where
+            an axis is whole.
+    """
+
+    model: keras.Model
+    indices: dict[str, list[list[Indices | None]]]
+
+
+def prune(channels: Channels, choice: Choice, name: str | None = None) -> Pruned:
+    """Builds what a choice keeps.
+
+    Raises:
+        ValueError: the choice is not legal for the model.
+    """
+    channels.check(choice)
+    graph = channels.graph
+    kept_calls, aliases = remaining_calls(channels, choice)
+    first_calls: dict[int, Call] = {}
+    for call in kept_calls:
+        first_calls.setdefault(id(call.operation), call)
+    indices: dict[str, list[list[Indices | None]]] = {}
+
+    def clone(operation: Any) -> Any:
+        unique = graph.layer_names[id(operation)]
+        if not isinstance(operation, keras.Layer):
+            return twin_operation(operation, unique)
+        indices[unique] = _indices(channels, operation, choice)
+        config = {**operation.get_config(), "name": unique}
+        if any(axis is not None for axes in indices[unique] for axis in axes):
+            config |= _plain_initializers(config)
+        config |= _changed(channels, operation, choice, first_calls[id(operation)])
+        return type(operation).from_config(config)
+
+    model, twins = rebuild(graph, kept_calls, clone, aliases, name)
+    for call in first_calls.values():
+        if isinstance(call.operation, keras.Layer) and call.operation.weights:
+            _fill(twins[id(call.operation)], call.operation, indices[graph.layer_names[id(call.operation)]])
+    return Pruned(model, indices)
+
+
+def _fill(twin: Any, layer: Any, indices: list[list[Indices | None]]) -> None:
+    """Gives the twin of a layer its part of the weights."""
+    weights = [np.asarray(weight) for weight in layer.weights]
+    twin.set_weights([_take(weight, axes) for weight, axes in zip(weights, indices, strict=True)])
+    if hasattr(twin, "finalize_state"):
+        # Normalization computes with copies of its weights.
+        twin.finalize_state()
+    # What the user froze stays so only in the user's own model.
+    twin.trainable = True
+
+
+def remaining_calls(channels: Channels, choice: Choice) -> tuple[list[Call], dict[int, int]]:
+    """The calls that are left without the removed blocks, and which tensors stand for those that are gone."""
+    blocks = [channels.block(name) for name in choice.removed]
+    gone = {position for block in blocks for position in block.calls}
+    # A block inside a removed one is gone with it: only what still has a reader needs a stand-in, others do no harm.
+    aliases = {block.output: block.shortcut for block in blocks}
+    return [call for position, call in enumerate(channels.graph.calls) if position not in gone], aliases
+
+
+def pruned_parameters(channels: Channels, choice: Choice) -> int:
+    """Parameters of the model that `prune` would build, moving statistics included; nothing is built."""
+    sizes = sizes_of(choice)
+    return sum(
+        int(np.prod(shape, dtype=np.int64))
+        for layer in _kept_layers(channels, choice)
+        for shape in channels.shapes(layer, sizes)
+    )
+
+
+def pruned_macs(channels: Channels, choice: Choice) -> int:
+    """Multiply-accumulates of the model that `prune` would build, for one example; nothing is built."""
+    sizes, shapes = sizes_of(choice), channels.graph.shapes
+    total = 0
+    for call in remaining_calls(channels, choice)[0]:
+        layer = call.operation
+        positions = kernel_positions(layer, shapes[call.inputs[0]], shapes[call.outputs[0]])
+        if positions:
+            kernels = [shape for shape in channels.shapes(layer, sizes) if len(shape) > 1]
+            total += positions * sum(int(np.prod(shape, dtype=np.int64)) for shape in kernels)
+    return total
+
+
+def _kept_layers(channels: Channels, choice: Choice) -> list[Any]:
+    calls, _ = remaining_calls(channels, choice)
+    return list({id(c.operation): c.operation for c in calls if isinstance(c.operation, keras.Layer)}.values())
+
+
+def _indices(channels: Channels, layer: Any, choice: Choice) -> list[list[Indices | None]]:
+    found: list[list[Indices | None]] = [[None] * len(weight.shape) for weight in layer.weights]
+    for (position, axis), units in channels.axes.get(id(layer), {}).items():
+        kept = channels.kept_along(units, choice)
+        if len(kept) < len(units.group):
+            found[position][axis] = kept
+    return found
+
+
+def _take(weight: NDArray[Any], axes: list[Indices | None]) -> NDArray[Any]:
+    for axis, kept in enumerate(axes):
+        if kept is not None:
+            weight = np.take(weight, kept, axis=axis)
+    return weight
+
+
+def _changed(channels: Channels, layer: Any, choice: Choice, call: Call) -> dict[str, Any]:
+    """The settings of a layer that a choice changes."""
+    sizes = sizes_of(choice)
+    shapes = channels.shapes(layer, sizes)
+    kind = type(layer).__name__
+    made = channels.tensors.get(call.outputs[0])
+    if made is not None:
+        return _changed_counts(channels, layer, made, sizes)
+    if shapes == [tuple(weight.shape) for weight in layer.weights]:
+        return {}
+
+    def size(attribute: str, axis: int) -> int:
+        position = next(i for i, weight in enumerate(layer.weights) if weight is getattr(layer, attribute))
+        return shapes[position][axis]
+
+    if kind.endswith("Transpose"):
+        return {"filters": size("kernel", -2)}
+    if kind.startswith("SeparableConv"):
+        return {"filters": size("pointwise_kernel", -1)}
+    if kind == "Dense":
+        return {"units": size("kernel", -1)}
+    if kind.startswith("Conv") and hasattr(layer, "filters"):
+        filters = size("kernel", -1)
+        # Groups of a grouped convolution go whole.
+        return {"filters": filters, "groups": layer.groups * filters // layer.filters if layer.groups > 1 else 1}
+    if kind == "Embedding":
+        return {"output_dim": size("_embeddings", -1)}
+    if kind == "LayerScale":
+        return {"projection_dim": size("gamma", 0)}
+    return {}
+
+
+def _plain_initializers(config: dict[str, Any]) -> dict[str, Any]:
+    """Others than constants, which may be arrays of the whole shape; the weights are set anyway."""
+    return {
+        key: "zeros"
+        for key, value in config.items()
+        if key.endswith("_initializer") and isinstance(value, dict) and value.get("class_name") == "Constant"
+    }
+
+
+def _changed_counts(channels: Channels, layer: Any, made: AxisUnits, sizes: Mapping[int, int]) -> dict[str, Any]:
+    """The settings that count channels, of a layer that gives these."""
+    length = channels.length(made, sizes)
+    if type(layer).__name__ == "Reshape":
+        target = tuple(layer.target_shape)
+        return {} if target[-1] == -1 else {"target_shape": (*target[:-1], length)}
+    return {} if layer.groups == -1 else {"groups": layer.groups * length // len(made.group)}

@@ -1,0 +1,112 @@
+"""The order in which a model is pruned: one line of ever smaller members, each inside all before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.choice import Choice
+
+# A group never keeps less than this share of its channels: a layer that is cut to the bone starves all behind it.
+LEAST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One step of the order: some units of a group, or a block.
+
+    Attributes:
+        group: index of the group, or None for a block.
+        units: what goes.
+        block: name of the block, or empty.
+        priority: how much is lost; the smallest goes first.
+    """
+
+    group: int | None
+    units: tuple[int, ...]
+    block: str
+    priority: float
+
+
+@dataclass(frozen=True)
+class PruningOrder:
+    """All removals, in order.
+
+    Attributes:
+        removals: first those that cost least.
+        sizes: for the index of every prunable group, how many units it has.
+    """
+
+    removals: tuple[Removal, ...]
+    sizes: Mapping[int, int]
+
+    def choice(self, count: int) -> Choice:
+        """What is left after the first `count` removals."""
+        gone: dict[int, list[int]] = {}
+        blocks = set()
+        for removal in self.removals[:count]:
+            if removal.group is None:
+                blocks.add(removal.block)
+            else:
+                gone.setdefault(removal.group, []).extend(removal.units)
+        kept = {index: np.setdiff1d(np.arange(self.sizes[index]), units) for index, units in gone.items()}
+        return Choice(kept, frozenset(blocks))
+
+    def within(self, cost: Callable[[Choice], float], bound: float) -> int | None:
+        """The fewest removals whose cost is within the bound; None when even all of them leave more.
+
+        Args:
+            cost: of a choice; no removal raises it.
+        """
+        low, high = 0, len(self.removals)
+        if cost(self.choice(high)) > bound:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if cost(self.choice(middle)) <= bound:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+
+def pruning_order(
+    scores: Mapping[int, NDArray[np.float64]],
+    *,
+    fewest: int,
+    multiple: int,
+    least_share: float = LEAST_SHARE,
+    worth: Mapping[int, float] | None = None,
+    blocks: Sequence[tuple[str, float]] = (),
+) -> PruningOrder:
+    """Ranks everything that can go.
+
+    Args:
+        scores: for the index of every prunable group, how much each of its units matters.
+        fewest: channels that a group always keeps.
+        multiple: groups are narrowed to multiples of this many channels.
+        least_share: share of its channels that a group always keeps.
+        worth: for each group, what dropping one of its units saves; with it, what is lost is weighed against what is
+            saved.
+        blocks: name and priority of removable blocks.
+    """
+    removals = [Removal(None, (), name, priority) for name, priority in blocks]
+    for index, values in scores.items():
+        lowest_first = np.argsort(values, kind="stable")
+        size = len(values)
+        least = max(fewest, int(np.ceil(least_share * size / multiple)) * multiple)
+        start, end = 0, size - least
+        reached = 0.0
+        # The first step brings the group to a multiple.
+        step = size % multiple or multiple
+        while start + step <= end:
+            units = lowest_first[start : start + step]
+            # Never below the step before, which a mean of equal values can be by rounding.
+            reached = max(reached, float(values[units].mean()) / (worth[index] if worth else 1.0))
+            removals.append(Removal(index, tuple(sorted(units.tolist())), "", reached))
+            start, step = start + step, multiple
+    removals.sort(key=lambda removal: removal.priority)
+    return PruningOrder(tuple(removals), {index: len(values) for index, values in scores.items()})

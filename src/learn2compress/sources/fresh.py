@@ -1,0 +1,53 @@
+"""Students of our own, trained from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.member import MemberSpec, Route, Start
+from learn2compress.graph.cost import model_cost
+from learn2compress.graph.slices import Part
+from learn2compress.graph.walk import weight_layers
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.plan.members import Candidate
+from learn2compress.students import convnet
+
+WIDTH_STEP = 1 / 16
+
+
+class FreshStudents:
+    """Image backbones of `students.convnet`; see `MemberSource`."""
+
+    route: Route = "fresh"
+    start: Start = "stems"
+
+    def __init__(self, teacher: Teacher, dataset: Dataset, reason: str) -> None:
+        self.reason = reason
+        self._size, self._classes = teacher.input_size, dataset.classes
+
+    def candidates(self) -> list[Candidate]:
+        """One base a width."""
+        steps = range(round(convnet.SMALLEST_WIDTH / WIDTH_STEP), round(convnet.LARGEST_WIDTH / WIDTH_STEP) + 1)
+        bases: dict[tuple[int, ...], MemberSpec] = {}
+        for step in steps:
+            spec = convnet.base(self._size, step * WIDTH_STEP)
+            bases.setdefault(spec.channels, spec)
+        return [self._candidate(spec) for spec in bases.values()]
+
+    def narrower(self, widest: Candidate, candidates: list[Candidate]) -> list[Candidate]:
+        """The base and what it can be narrowed to."""
+        return [widest, *(self._candidate(spec) for spec in convnet.narrower(widest.spec))]
+
+    def build(self, spec: MemberSpec) -> Part:
+        """An untrained student."""
+        return Part(convnet.build_student(spec, self._classes))
+
+    def _candidate(self, spec: MemberSpec) -> Candidate:
+        model = convnet.build_student(spec, self._classes)
+        name = "-".join(map(str, (*spec.channels, *spec.blocks)))
+        candidate = Candidate(replace(spec, name=name, depth=weight_layers(model)), model_cost(model))
+        keras.backend.clear_session(free_memory=False)
+        return candidate

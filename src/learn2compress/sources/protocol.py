@@ -1,0 +1,35 @@
+"""What a source of members is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from learn2compress.core.member import MemberSpec, Route, Start
+from learn2compress.graph.slices import Part
+from learn2compress.plan.members import Candidate
+
+
+class MemberSource(Protocol):
+    """Gives the members that can be trained together, and builds those that are chosen.
+
+    Attributes:
+        route: as it is asked for and reported.
+        reason: why this source.
+        start: what joint training sets before its first step.
+    """
+
+    route: Route
+    reason: str
+    start: Start
+
+    def candidates(self) -> list[Candidate]:
+        """Every member that could be the widest of a family."""
+        ...
+
+    def narrower(self, widest: Candidate, candidates: list[Candidate]) -> list[Candidate]:
+        """The members that can be trained with this widest one, itself included."""
+        ...
+
+    def build(self, spec: MemberSpec) -> Part:
+        """The member, untrained or with the teacher's weights: `(pixels - 128) / 128` to logits (n, classes)."""
+        ...

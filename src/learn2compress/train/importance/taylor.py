@@ -1,0 +1,103 @@
+"""First-order Taylor: by how much the loss would change without a channel, judged by its gradient.
+
+After Molchanov et al., "Importance estimation for neural network pruning" (2019): the squared sum of weight times
+gradient, which is what a gate on the channel's output would get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from learn2compress.graph.channels import Channels
+from learn2compress.train.importance.protocol import Batch, Scores, add_along, zeros
+from learn2compress.train.losses import distillation_loss
+from learn2compress.train.trainable import scaled
+
+
+class GateRecorder(keras.optimizers.Optimizer):
+    """Moves nothing, and keeps `weight * gradient` of the last step: gradients in the same way on every backend."""
+
+    def build(self, variables: list[Any]) -> None:
+        """Creates one product a variable."""
+        if not self.built:
+            super().build(variables)
+            self.products = [self.add_variable_from_reference(v, name="product") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keeps one variable's product."""
+        product = self.products[self._get_variable_index(variable)]
+        self.assign(product, ops.cast(gradient, product.dtype) * ops.cast(variable, product.dtype))
+
+
+class DistilledModel(keras.Model):
+    """The model under the loss that members are trained with; batch norm stays as it is."""
+
+    def __init__(self, inner: keras.Model, temperature: float, hard: float) -> None:
+        super().__init__()
+        self.inner, self.temperature, self.hard = inner, temperature, hard
+
+    def call(self, pixels: Any) -> Any:
+        """uint8 (n, h, w, 3) -> logits (n, classes)."""
+        return self.inner(scaled(pixels), training=False)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """See `distillation_loss`."""
+        labels, teacher = y
+        return distillation_loss(y_pred, labels, teacher, self.temperature, self.hard)
+
+
+class Taylor:
+    """The squared sum of weight times gradient over what makes a channel, summed over batches.
+
+    Args:
+        hard: share of the ground truth in the loss; a teacher is at the minimum of its own soft labels, where the
+            gradient says nothing.
+    """
+
+    name = "Taylor"
+    needs_data = True
+    comparable = True
+
+    def __init__(self, hard: float = 1.0) -> None:
+        self.hard = hard
+
+    def __call__(self, channels: Channels, batches: Iterator[Batch]) -> Scores:
+        """See `Importance`."""
+        # Layers are judged whether or not the user froze them.
+        frozen = [layer for layer in channels.graph.layers if not layer.trainable]
+        for layer in frozen:
+            layer.trainable = True
+        judged = DistilledModel(channels.graph.model, 1.0, self.hard)
+        recorder = GateRecorder(learning_rate=1.0)
+        judged.compile(optimizer=recorder, jit_compile=False)
+        scores = zeros(channels)
+        for pixels, labels in batches:
+            judged.train_on_batch(pixels, labels)
+            found = zip(judged.trainable_variables, recorder.products, strict=True)
+            products = {id(variable): np.asarray(product, np.float64) for variable, product in found}
+            for layer in channels.graph.layers:
+                _add_gates(scores, channels, layer, products)
+        for layer in frozen:
+            layer.trainable = False
+        return scores
+
+
+def _add_gates(scores: Scores, channels: Channels, layer: Any, products: dict[int, Any]) -> None:
+    """Adds the squares of a layer's gates: the sums of its products along the axis that makes channels."""
+    total, along = None, None
+    for (position, axis), units in channels.axes.get(id(layer), {}).items():
+        product = products.get(id(layer.weights[position]))
+        if product is None or axis != product.ndim - 1:
+            continue
+        sums = product.sum(axis=tuple(range(product.ndim - 1)))
+        total = sums if total is None else total + sums
+        along = units
+    if total is not None and along is not None:
+        add_along(scores, along, total**2)

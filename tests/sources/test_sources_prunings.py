@@ -1,0 +1,144 @@
+"""The teacher pruned: its own weights, ever fewer channels, members nested in one another."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES, SIZE = 4, 16
+
+
+def block(x: Any, channels: int, name: str) -> Any:
+    from keras import layers
+
+    y = layers.Conv2D(2 * channels, 1, use_bias=False, name=f"{name}_expand")(x)
+    y = layers.ReLU(6.0)(layers.BatchNormalization(name=f"{name}_expand_bn")(y))
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depthwise")(y)
+    y = layers.ReLU(6.0)(layers.BatchNormalization(name=f"{name}_depthwise_bn")(y))
+    y = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(y)
+    return layers.Add(name=f"{name}_add")([x, layers.BatchNormalization(name=f"{name}_project_bn")(y)])
+
+
+@pytest.fixture(scope="module")
+def source() -> Any:
+    from keras import Input, Model, layers, optimizers, utils
+
+    from learn2compress.core.progress import SILENT
+    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.sources.prunings import TeacherPrunings
+
+    utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % CLASSES
+    images = rng.integers(0, 120, (400, SIZE, SIZE, 3), np.uint8)
+    images[np.arange(400), :, :, labels % 3] += 100
+    images[labels == 3] //= 3
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Rescaling(1 / 64, offset=-1.5)(image)
+    x = layers.ReLU(6.0)(layers.BatchNormalization(name="stem_bn")(layers.Conv2D(24, 3, strides=2, name="stem")(x)))
+    x = block(block(x, 24, "a"), 24, "b")
+    x = layers.GlobalAveragePooling2D()(x)
+    model = Model(image, layers.Dense(CLASSES, activation="softmax", name="classes")(x))
+    model.compile(optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(images.astype(np.float32), labels, epochs=4, batch_size=32, verbose=0)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:80], "y_test": labels[:80]}
+    dataset = load_dataset(arrays, test_data=None, labels=None, seed=0, progress=SILENT)
+    teacher = load_teacher(model, dataset=dataset, preprocess="auto", progress=SILENT)
+    return TeacherPrunings(teacher, dataset, "asked for")
+
+
+def test_unpruned_it_answers_as_the_teacher_does(source: Any) -> None:
+    from keras import ops
+
+    candidate = source.candidates()[0]
+    assert candidate.spec.removals == 0
+    pixels = source._dataset.test.batch(np.arange(40), (SIZE, SIZE))
+    logits = source.build(candidate.spec).model((pixels.astype(np.float32) - 128) / 128)
+    expected = source._teacher.keras_model(pixels.astype(np.float32))
+    # Padding stands for mid-grey now and stood for something else: the rim differs a little where there is any.
+    np.testing.assert_allclose(np.asarray(ops.softmax(logits)), np.asarray(expected), atol=1e-3)
+
+
+def test_candidates_get_ever_smaller_and_cost_what_was_said(source: Any) -> None:
+    from learn2compress.graph.cost import model_cost
+
+    found = source.candidates()
+    sizes = [candidate.cost.size_bytes for candidate in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(found) > 5
+    for candidate in (found[0], found[len(found) // 2], found[-1]):
+        assert model_cost(source.build(candidate.spec).model) == candidate.cost
+    later = source.narrower(found[2], found)
+    assert [candidate.spec.removals for candidate in later] == [c.spec.removals for c in found[2:]]
+
+
+def test_jointly_trained_members_stay_slices_of_the_widest(source: Any) -> None:
+    import keras
+
+    from learn2compress.train.fit import compile_family
+    from learn2compress.train.joint import JointFamily
+    from learn2compress.train.trainable import trainable
+
+    found = source.candidates()
+    parts = [source.build(found[i].spec) for i in (1, len(found) // 2, len(found) - 1)]
+    members = [trainable(part.model, "float32", 0.9) for part in parts]
+    family = JointFamily(members, 2.0, 0.3, positions=[part.positions for part in parts])
+    compile_family(family, keras.optimizers.SGD(0.05))
+    pixels = source._dataset.train.batch(np.arange(32), (SIZE, SIZE))
+    soft = np.full((32, CLASSES), -np.log(CLASSES), np.float32)
+    for _ in range(2):
+        family.train_on_batch(pixels, (source._dataset.train.labels[:32], soft))
+    widest, *others = family.release()
+    compared = 0
+    for member, part in zip(others, parts[1:], strict=True):
+        for layer in member.layers:
+            for place, weight in enumerate(layer.weights):
+                if len(weight.shape) < 2:
+                    continue
+                expected = np.asarray(widest.get_layer(layer.name).weights[place])
+                for axis in range(expected.ndim):
+                    inner = part.positions[layer.name][place][axis]
+                    outer = parts[0].positions[layer.name][place][axis]
+                    whole = source.channels.graph.model.get_layer(layer.name).weights[place].shape[axis]
+                    outer = np.arange(whole) if outer is None else outer
+                    if inner is not None:
+                        expected = np.take(expected, np.searchsorted(outer, inner), axis=axis)
+                np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
+                compared += 1
+    assert compared > 10
+    before = source.build(found[1].spec).model.get_layer("a_expand").get_weights()[0]
+    assert np.abs(np.asarray(widest.get_layer("a_expand").kernel) - before).max() > 1e-4
+
+
+def test_a_member_that_keeps_what_the_widest_lacks_is_refused(source: Any) -> None:
+    from learn2compress.graph.slices import slices_within
+
+    found = source.candidates()
+    wide, narrow = source.build(found[0].spec), source.build(found[-1].spec)
+    positions = {
+        name: [[None if axis is None else (axis + 1) for axis in axes] for axes in weights]
+        for name, weights in narrow.positions.items()
+    }
+    with pytest.raises(ValueError, match="does not have"):
+        slices_within(narrow.model, narrow.model, positions, narrow.positions)
+    assert slices_within(narrow.model, wide.model, narrow.positions, wide.positions).shared
+
+
+def test_recalibration_sets_the_statistics_to_those_of_the_batches(source: Any) -> None:
+    from learn2compress.train.recalibration import recalibrate
+
+    model = source.build(source.candidates()[3].spec).model
+    batches = [source._dataset.train.batch(np.arange(i, i + 50), (SIZE, SIZE)) for i in (0, 50)]
+    norm = model.get_layer("stem_bn")
+    momentum = norm.momentum
+    recalibrate(model, iter(batches))
+    stem = model.get_layer("stem")
+    means = [np.asarray(stem((pixels.astype(np.float32) - 128) / 128)).mean(axis=(0, 1, 2)) for pixels in batches]
+    np.testing.assert_allclose(np.asarray(norm.moving_mean), np.mean(means, axis=0), atol=1e-4)
+    assert norm.momentum == momentum
