@@ -256,7 +256,7 @@ def _assert_slices(channels: Any, pruned: Any) -> None:
         for weight, whole, axes in zip(
             layer.weights,
             getattr(layers.get(layer.name), "weights", ()),
-            pruned.indices.get(layer.name, ()),
+            pruned.positions.get(layer.name, ()),
             strict=True,
         ):
             places = [np.arange(n) if kept is None else kept for n, kept in zip(whole.shape, axes, strict=True)]

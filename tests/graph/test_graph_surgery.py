@@ -225,11 +225,11 @@ def test_a_cut_reaches_every_weight_that_holds_the_channel() -> None:
         "logits": [(10, 4), (4,)],
     }
     assert pruned.model.name == "narrow"
-    kernel = pruned.indices["inner"][0]
+    kernel = pruned.positions["inner"][0]
     assert kernel[:2] == [None, None]
     np.testing.assert_array_equal(kernel[2], np.arange(4, 12))
     np.testing.assert_array_equal(kernel[3], np.arange(0, 16, 2))
-    assert pruned.indices["logits"] == [[None, None], [None]]
+    assert pruned.positions["logits"] == [[None, None], [None]]
 
 
 def test_costs_are_what_one_counts_by_hand() -> None:

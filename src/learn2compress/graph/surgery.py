@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,26 +13,13 @@ from learn2compress.core.choice import Choice
 from learn2compress.graph.calls import Call, rebuild, twin_operation
 from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
 from learn2compress.graph.cost import kernel_positions
+from learn2compress.graph.slices import Part
 
 Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A member cut out of a model.
-
-    Attributes:
-        model: a plain Keras model with weights of its own, sliced from the whole model's.
-        indices: for the name of each of its layers, for each weight, for each axis, the positions kept; None where
-            an axis is whole.
-    """
-
-    model: keras.Model
-    indices: dict[str, list[list[Indices | None]]]
-
-
-def prune(channels: Channels, choice: Choice, name: str | None = None) -> Pruned:
-    """Builds what a choice keeps.
+def prune(channels: Channels, choice: Choice, name: str | None = None) -> Part:
+    """Builds what a choice keeps, with its part of the model's weights.
 
     Raises:
         ValueError: the choice is not legal for the model.
@@ -61,7 +47,7 @@ def prune(channels: Channels, choice: Choice, name: str | None = None) -> Pruned
     for call in first_calls.values():
         if isinstance(call.operation, keras.Layer) and call.operation.weights:
             _fill(twins[id(call.operation)], call.operation, indices[graph.layer_names[id(call.operation)]])
-    return Pruned(model, indices)
+    return Part(model, indices)
 
 
 def _fill(twin: Any, layer: Any, indices: list[list[Indices | None]]) -> None:

@@ -89,8 +89,7 @@ class TeacherPrunings:
 
     def build(self, spec: MemberSpec) -> Part:
         """The pruned teacher with its own weights and its own classifier."""
-        pruned = prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
-        return Part(pruned.model, pruned.indices)
+        return prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
 
     @cached_property
     def channels(self) -> Channels:

@@ -21,6 +21,8 @@ from learn2compress.train.trainable import plain
 Outputs = NDArray[np.float32]
 
 PREDICTION_BATCH = 250
+# Pixels of a batch in prediction: 250 images of 224 px would take gigabytes in the first layers.
+PREDICTED_PIXELS = 2_000_000
 TRACKING_RATE = 0.02
 # Ranges stand still for the last part, so that the weights settle on the grid that the file will have.
 FROZEN_FROM = 0.6
@@ -115,8 +117,9 @@ def unquantized(quantized: keras.Model, template: keras.Model) -> keras.Model:
 def predict(model: keras.Model, split: ImageSplit, size: tuple[int, int], most: int | None = None) -> Outputs:
     """Outputs (images, classes) of a member, float32, for the first `most` images of a split (default: all)."""
     count = len(split) if most is None else min(most, len(split))
+    batch = max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // (size[0] * size[1])))
     outputs = []
-    for start in range(0, count, PREDICTION_BATCH):
-        images = split.batch(np.arange(start, min(start + PREDICTION_BATCH, count)), size)
+    for start in range(0, count, batch):
+        images = split.batch(np.arange(start, min(start + batch, count)), size)
         outputs.append(np.asarray(model.predict_on_batch((images.astype(np.float32) - 128) / 128), np.float32))
     return np.concatenate(outputs)
