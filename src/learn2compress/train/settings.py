@@ -46,7 +46,7 @@ class TrainingSettings:
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
         """The same with smaller batches for large images.
 
-        Joint and quantization-aware training of three cuts of EfficientNet-Lite0 at 224 px take 2.7 GB at a batch of 16.
+        Three cuts of EfficientNet-Lite0 at 224 px take 2.7 GB in training at a batch of 16.
         """
         if min(size) <= LARGEST_FULL_BATCH:
             return self
