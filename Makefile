@@ -38,6 +38,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/cifar10.py
 	$(BIN)/python benchmarks/clothing.py
 	$(BIN)/python benchmarks/imagenette.py
+	$(BIN)/python benchmarks/applications.py
+	$(BIN)/python benchmarks/importance.py
+	$(BIN)/python benchmarks/students.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.
 $(BIN)/python:
