@@ -30,7 +30,8 @@ from rich.table import Table
 from learn2compress.core.choice import Choice
 from learn2compress.graph.channels import Channels, find_channels
 from learn2compress.graph.cost import model_cost
-from learn2compress.graph.surgery import prune, pruned_macs, pruned_parameters
+from learn2compress.graph.pruned_cost import pruned_cost
+from learn2compress.graph.surgery import prune, pruned_parameters
 
 # Pixels of a side; the Inception family and Xception need more.
 SIZE = 64
@@ -57,11 +58,13 @@ def narrowed(channels: Channels, share: float) -> Choice:
 
 def half(channels: Channels) -> Choice:
     """The widest uniform choice with at most half of the multiply-accumulates."""
-    most = pruned_macs(channels, Choice()) / 2
+    most = pruned_cost(channels, Choice()).macs / 2
     low, high = 0.0, 1.0
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if pruned_macs(channels, narrowed(channels, middle)) <= most else (low, middle)
+        low, high = (
+            (middle, high) if pruned_cost(channels, narrowed(channels, middle)).macs <= most else (low, middle)
+        )
     return narrowed(channels, low)
 
 
@@ -73,7 +76,7 @@ def measure(name: str) -> dict[str, Any]:
     channels = find_channels(model)
     seconds = time.perf_counter() - started
     choice = half(channels)
-    macs, parameters = pruned_macs(channels, choice), pruned_parameters(channels, choice)
+    macs, parameters = pruned_cost(channels, choice).macs, pruned_parameters(channels, choice)
     whole_macs, whole_parameters = model_cost(model).macs, model.count_params()
     member = prune(channels, choice).model
     outputs = np.asarray(member(np.random.default_rng(0).uniform(-1, 1, (BATCH, size, size, 3)).astype(np.float32)))

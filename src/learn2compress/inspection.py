@@ -13,7 +13,6 @@ from learn2compress.core.progress import Listener, Progress
 
 def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
-    from learn2compress.graph.cost import model_cost
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.dataset import load_dataset
@@ -23,7 +22,6 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     teacher = load_teacher(model, dataset=dataset)
     keras_model = teacher.keras_model
     refusal = trunk_refusal(keras_model)
-    cost = model_cost(keras_model) if refusal is None else None
     found: dict[str, Any] = {
         "model": str(model),
         "input": [*teacher.input_size, teacher.channels],
@@ -32,7 +30,7 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         "preprocessing": teacher.preprocess.name,
         "parameters": teacher.parameters,
         "layers": len(keras_model.layers),
-        "macs": cost.macs if cost else None,
+        "macs": _macs(keras_model),
         "own_layers_can_be_cut": refusal is None or f"no: {refusal}",
         "cut_points": [] if refusal else cut_points(keras_model),
         "structure": _structure(keras_model),
@@ -44,6 +42,17 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         found["class_names"] = list(dataset.class_names)
         found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
     return found
+
+
+def _macs(keras_model: Any) -> int | None:
+    """Multiply-accumulates of one inference; None for a model that is code."""
+    from learn2compress.graph.calls import UnreadableGraphError
+    from learn2compress.graph.cost import model_cost
+
+    try:
+        return model_cost(keras_model).macs
+    except UnreadableGraphError:
+        return None
 
 
 def _structure(keras_model: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from keras import Input, Model, layers, ops
 
 from learn2compress.core.choice import Choice
 from learn2compress.graph.channels import Channels, find_channels
-from learn2compress.graph.surgery import prune, pruned_macs, pruned_parameters
+from learn2compress.graph.pruned_cost import pruned_cost
+from learn2compress.graph.surgery import prune, pruned_parameters
 
 Settle = Callable[[Any, int], Any]
 Check = Callable[..., Channels]
@@ -236,10 +237,10 @@ def test_costs_are_what_one_counts_by_hand() -> None:
     channels = find_channels(small())
     choice = Choice({index_of(channels, "stem"): np.arange(8), index_of(channels, "inner"): np.arange(10)})
     weights = [3 * 3 * 3 * 8, 3 * 3 * 8 * 10, 10 * 8, 16 * 8 * 10, 10 * 4]
-    assert pruned_macs(channels, choice) == 4 * 4 * sum(weights[:3]) + sum(weights[3:])
+    assert pruned_cost(channels, choice).macs == 4 * 4 * sum(weights[:3]) + sum(weights[3:])
     assert pruned_parameters(channels, choice) == sum(weights) + (8 + 10 + 8 + 10 + 4) + 4 * 10
     without = Choice(choice.kept, frozenset(["add"]))
-    assert pruned_macs(channels, without) == 4 * 4 * weights[0] + sum(weights[3:])
+    assert pruned_cost(channels, without).macs == 4 * 4 * weights[0] + sum(weights[3:])
     assert pruned_parameters(channels, without) == weights[0] + sum(weights[3:]) + 8 + 10 + 4
 
 

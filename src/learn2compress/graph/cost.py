@@ -53,18 +53,6 @@ def kernel_positions(layer: Any, taken: tuple[int | None, ...], given: tuple[int
     return _count(given[1:-1]) if isinstance(layer, WITH_KERNEL) else 0
 
 
-def kernel_elements(layer: Any) -> int:
-    """Elements of all its kernels: each takes one multiply-accumulate at each position."""
-    return sum(_count(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
-
-
-def layer_macs(layer: Any) -> int:
-    """Multiply-accumulates of one layer for one example; 0 for a layer without a kernel."""
-    if not isinstance(layer, WITH_KERNEL):
-        return 0
-    return kernel_positions(layer, layer.input.shape, layer.output.shape) * kernel_elements(layer)
-
-
 def _count(shape: Any) -> int:
     return int(np.prod([int(n or 1) for n in shape], dtype=np.int64))
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from learn2compress.core.choice import Choice
 from learn2compress.graph.calls import Call, rebuild, twin_operation
 from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
-from learn2compress.graph.cost import kernel_positions
 from learn2compress.graph.slices import Part
 
 Indices = NDArray[np.int64]
@@ -78,19 +77,6 @@ def pruned_parameters(channels: Channels, choice: Choice) -> int:
         for layer in _kept_layers(channels, choice)
         for shape in channels.shapes(layer, sizes)
     )
-
-
-def pruned_macs(channels: Channels, choice: Choice) -> int:
-    """Multiply-accumulates of the model that `prune` would build, for one example; nothing is built."""
-    sizes, shapes = sizes_of(choice), channels.graph.shapes
-    total = 0
-    for call in remaining_calls(channels, choice)[0]:
-        layer = call.operation
-        positions = kernel_positions(layer, shapes[call.inputs[0]], shapes[call.outputs[0]])
-        if positions:
-            kernels = [shape for shape in channels.shapes(layer, sizes) if len(shape) > 1]
-            total += positions * sum(int(np.prod(shape, dtype=np.int64)) for shape in kernels)
-    return total
 
 
 def _kept_layers(channels: Channels, choice: Choice) -> list[Any]:

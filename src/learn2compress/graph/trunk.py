@@ -38,7 +38,7 @@ def trunk_refusal(model: Any) -> str | None:
     taken = _unabsorbable(model, front)
     if taken or cut_points(model):
         return taken
-    reasons = [layer_refusal(layer) for layer in model.layers if layer.name not in front]
+    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
 
 
@@ -60,7 +60,7 @@ def _unabsorbable(model: Any, front: set[str]) -> str | None:
     return None if kind == "Conv2D" or walk.unsupported_reason(takers[0]) else f"the pixels go into a {kind}"
 
 
-def layer_refusal(layer: Any) -> str | None:
+def _refused(layer: Any) -> str | None:
     """Why no member made of the teacher's layers can contain this one; None when one can."""
     if type(layer).__name__ == "Concatenate":
         # The converter gives all inputs of a concatenation one scale, which training does not see.
@@ -93,7 +93,7 @@ def cut_points(model: Any) -> list[str]:
     front = {layer.name for layer in _front(model)}
     points: list[str] = []
     for i, (layer, _) in enumerate(calls):
-        if layer.name not in front and layer_refusal(layer):
+        if layer.name not in front and _refused(layer):
             break  # what comes after it can't be reached without it
         shape = getattr(layer.output, "shape", ())
         if len(shape) != 4 or type(layer).__name__ in (

@@ -11,12 +11,11 @@ import numpy as np
 from learn2compress.core.choice import Choice
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import MemberSpec, Route, Start
-from learn2compress.graph.calls import UnreadableGraphError, read_graph
 from learn2compress.graph.channels import FEWEST_CHANNELS, Channels, find_channels
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.slices import Part
 from learn2compress.graph.surgery import prune
-from learn2compress.graph.trunk import build_whole, layer_refusal, trunk_refusal
+from learn2compress.graph.trunk import build_whole
 from learn2compress.graph.walk import weight_layers
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate
@@ -29,25 +28,6 @@ JUDGED_BATCHES = 20
 JUDGED_BATCH_SIZE = 32
 # Candidates differ in size by at least this share.
 SIZE_STEP = 0.02
-
-
-def pruning_refusal(model: Any) -> str | None:
-    """Why prunings of the teacher can't become members; None when they can."""
-    if model is None:
-        return "the teacher is not a Keras model"
-    if model.inputs[0].shape[-1] != 3 or None in model.inputs[0].shape[1:3]:
-        return "the teacher does not take RGB images of one size"
-    try:
-        graph = read_graph(model)
-    except UnreadableGraphError as error:
-        return str(error)
-    if len(graph.calls) > len({id(call.operation) for call in graph.calls}):
-        return "the teacher uses a layer more than once"
-    flat = _flat(model)
-    if refused := trunk_refusal(flat):
-        return refused
-    whole = build_whole(flat, "whole", np.ones(3), np.zeros(3), False)
-    return next((reason for layer in whole.layers if (reason := layer_refusal(layer))), None)
 
 
 def _flat(model: Any) -> Any:
