@@ -40,6 +40,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/imagenette.py
 	$(BIN)/python benchmarks/applications.py
 	$(BIN)/python benchmarks/importance.py
+	$(BIN)/python benchmarks/pruning_resnet56.py
+	$(BIN)/python benchmarks/pruning_clothing.py
+	$(BIN)/python benchmarks/pruning_imagenette.py
+	$(BIN)/python benchmarks/channel_multiples.py
 	$(BIN)/python benchmarks/students.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.

@@ -32,6 +32,7 @@ class Goal:
     qualifies: Callable[[Member], bool]
     least_accuracy: float | None = None
     most_drop: float | None = None
+    most_float_drop: float | None = None
 
     def judge(self, family: Family) -> dict[str, Any]:
         """The best qualifying member beside what was asked."""
@@ -39,17 +40,25 @@ class Goal:
         if not members:
             return {"goal": self.name, "reached": False, "member": None}
         best = max(members, key=lambda member: member.accuracy.test)
-        reached = (self.least_accuracy is None or best.accuracy.test >= self.least_accuracy) and (
-            self.most_drop is None or best.accuracy_drop <= self.most_drop
-        )
+        float_drop = round(family.teacher.accuracy.test - best.float_accuracy_test, 6)
+        asked = [
+            (self.least_accuracy, lambda bound: best.accuracy.test >= bound),
+            (self.most_drop, lambda bound: best.accuracy_drop <= bound),
+            (self.most_float_drop, lambda bound: float_drop <= bound),
+        ]
+        reached = all(bound is None or holds(bound) for bound, holds in asked)
         return {
             "goal": self.name,
             "asked_accuracy": self.least_accuracy,
             "asked_drop": self.most_drop,
+            "asked_float_drop": self.most_float_drop,
             "member": best.name,
             "size_bytes": best.size_bytes,
             "accuracy": best.accuracy.test,
             "drop": best.accuracy_drop,
+            "float_accuracy": best.float_accuracy_test,
+            "float_drop": float_drop,
+            "times_fewer_macs": best.ratio_to_teacher.macs,
             "reached": reached,
         }
 
@@ -75,10 +84,12 @@ def main(
     test_data: str | None = None,
     most_float_to_int8_drop: float | None = None,
     most_memory_bytes: float | None = None,
+    route: str = "auto",
+    budget: str = "20m",
 ) -> None:
     """Runs `l2c compress` in a process of its own and writes `results/NAME.json`."""
     parser = argparse.ArgumentParser(description=name)
-    parser.add_argument("--budget", default="20m")
+    parser.add_argument("--budget", default=budget)
     parser.add_argument("--seed", default="0")
     parser.add_argument("--out", type=Path, default=None, help="keep the family here")
     arguments = parser.parse_args()
@@ -89,6 +100,8 @@ def main(
     out = arguments.out or Path(tempfile.mkdtemp(prefix=f"l2c-{name}-")) / "family"
     options = ["--students", str(students), "--budget", arguments.budget, "--seed", arguments.seed]
     options += [word for target in targets for word in ("--target", target)]
+    if route != "auto":
+        options += ["--from", route]
     if test_data:
         options += ["--test-data", str(find_data() / test_data)]
     # A cache of its own: the soft labels are part of what is timed.

@@ -33,14 +33,18 @@ from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import load_teacher
 from learn2compress.measure.host import environment
 from learn2compress.plan.pruning import PruningOrder, pruning_order
-from learn2compress.sources.prunings import TeacherPrunings
+from learn2compress.sources.prunings import MULTIPLE, TeacherPrunings
 from learn2compress.train.importance import MEASURES, normalized
+from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.quantize import predict
 from learn2compress.train.recalibration import recalibrate
+from learn2compress.train.sensitivity import agreements, least_shares
 
-RATIOS = (1.25, 1.5, 2.1)
+RATIOS = (1.5, 2.1, 2.57)
 JUDGED, BATCH = 20, 64
 RECALIBRATED, LARGE_BATCH = 8, 250
+SILENCED = 64
+KEPT: dict[str, int] = {"fewest": FEWEST_CHANNELS, "multiple": MULTIPLE}
 
 
 def batches(dataset: Any, count: int, size: int, seed: int) -> Iterator[tuple[Any, tuple[Any, Any]]]:
@@ -51,15 +55,17 @@ def batches(dataset: Any, count: int, size: int, seed: int) -> Iterator[tuple[An
         yield dataset.train.stacked[indices], (dataset.train.labels[indices], nothing)
 
 
+def saved(channels: Channels, choice: Choice) -> float:
+    """Share of the MACs that a choice saves."""
+    return 1 - pruned_cost(channels, choice).macs / pruned_cost(channels, Choice()).macs
+
+
 def worth_of(channels: Channels) -> dict[int, float]:
-    """MACs that one channel of each group saves, relative to the mean of the groups."""
-    whole = pruned_cost(channels, Choice()).macs
-    saved = {
-        group.index: whole - pruned_cost(channels, Choice({group.index: np.arange(group.size - 1)})).macs
+    """What one channel of each group saves."""
+    return {
+        group.index: saved(channels, Choice({group.index: np.arange(group.size - MULTIPLE)})) / MULTIPLE
         for group in channels.prunable
     }
-    mean = float(np.mean(list(saved.values())))
-    return {index: value / mean for index, value in saved.items()}
 
 
 def accuracies(channels: Channels, order: PruningOrder, dataset: Any, size: tuple[int, int]) -> list[float | None]:
@@ -80,41 +86,40 @@ def accuracies(channels: Channels, order: PruningOrder, dataset: Any, size: tupl
 
 
 def main() -> None:
+    """Prints the table and writes `results/importance.json`."""
     dataset = load_dataset(find_data() / "cifar10.npz", test_data=None, labels=None, seed=0, progress=Progress())
     path = find_teachers() / "resnet56_cifar10.keras"
     teacher = load_teacher(path, dataset=dataset, preprocess="auto", progress=Progress())
     channels = TeacherPrunings(teacher, dataset, "").channels
     worth = worth_of(channels)
-    rows = []
+    rows: list[dict[str, Any]] = []
+
+    def judge(name: str, seconds: float, order: PruningOrder) -> None:
+        accuracy = accuracies(channels, order, dataset, teacher.input_size)
+        rows.append({"measure": name, "accuracy": accuracy, "seconds": round(seconds, 1)})
+        print(rows[-1], flush=True)
+
     for measure in MEASURES.values():
         started = time.perf_counter()
         scores = measure(channels, batches(dataset, JUDGED, BATCH, 0))
         seconds = time.perf_counter() - started
-        for compared in ("normalized", "as they are") if measure.comparable else ("normalized",):
-            between = scores if compared == "as they are" else normalized(scores)
-            for weighed in (False, True):
-                for multiple in (4, 8):
-                    order = pruning_order(
-                        between, fewest=FEWEST_CHANNELS, multiple=multiple, worth=worth if weighed else None
-                    )
-                    rows.append(
-                        {
-                            "measure": measure.name,
-                            "between groups": compared,
-                            "per MAC saved": weighed,
-                            "multiple": multiple,
-                            "accuracy": accuracies(channels, order, dataset, teacher.input_size),
-                            "seconds": round(seconds, 1),
-                        }
-                    )
-                    print(rows[-1], flush=True)
-    table = Table("measure", "between groups", "per MAC", "multiple", *(f"{ratio}x" for ratio in RATIOS), "s")
+        if measure.comparable:
+            judge(measure.name, seconds, pruning_order(scores, worth=worth, **KEPT))
+        judge(f"{measure.name}, normalized", seconds, pruning_order(normalized(scores), worth=worth, **KEPT))
+    started = time.perf_counter()
+    scores, blocks = Taylor().with_blocks(channels, batches(dataset, JUDGED, BATCH, 0))
+    lost = [(name, score / saved(channels, Choice(removed=frozenset([name])))) for name, score in blocks.items()]
+    seconds = time.perf_counter() - started
+    judge("Taylor, blocks too", seconds, pruning_order(scores, worth=worth, blocks=lost, **KEPT))
+    started = time.perf_counter()
+    guard = least_shares(agreements(channels, scores, dataset.train.stacked[:SILENCED]))
+    seconds += time.perf_counter() - started
+    guarded = pruning_order(scores, worth=worth, blocks=lost, least_shares=guard, **KEPT)
+    judge("Taylor, blocks too, guarded", seconds, guarded)
+    table = Table("measure", *(f"{ratio}x" for ratio in RATIOS), "s")
     for row in rows:
         shown = ("-" if value is None else f"{100 * value:.1f}" for value in row["accuracy"])
-        weighed = "yes" if row["per MAC saved"] else "no"
-        table.add_row(
-            row["measure"], row["between groups"], weighed, str(row["multiple"]), *shown, f"{row['seconds']:.0f}"
-        )
+        table.add_row(row["measure"], *shown, f"{row['seconds']:.0f}")
     Console().print(table)
     result = {
         "benchmark": "importance",

@@ -16,6 +16,9 @@ NAMES = {
     "cifar10": "CIFAR-10, 32 px, ResNet-56",
     "clothing": "Clothing, 96 px, EfficientNet-Lite0",
     "imagenette": "Imagenette, 224 px, EfficientNet-Lite0",
+    "pruning_resnet56": "CIFAR-10, 32 px, ResNet-56 pruned",
+    "pruning_clothing": "Clothing, 96 px, EfficientNet-Lite0 pruned",
+    "pruning_imagenette": "Imagenette, 224 px, EfficientNet-Lite0 pruned",
 }
 
 

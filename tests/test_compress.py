@@ -391,6 +391,32 @@ def test_a_callable_and_arrays_are_compressed_from_python(shapes: Shapes, tmp_pa
     assert {"soft labels", "joint training", "quantization-aware training", "export"} <= set(stages)
 
 
+def test_a_pruned_teacher_with_zeros_for_some_of_its_classes(shapes: Shapes, tmp_path: Path) -> None:
+    """Two of three classes, half of the weights zero, narrowed from the teacher: all that takes something away."""
+    known = [CLASSES[0], CLASSES[2]]
+    for part in COUNTS:
+        for name in known:
+            shutil.copytree(shapes.folder / part / name, tmp_path / "photos" / part / name)
+    (tmp_path / "labels.txt").write_text("\n".join(CLASSES))
+    arguments = [str(shapes.file), "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "family")]
+    options = ["--labels", str(tmp_path / "labels.txt"), "--from", "prunings", "--sparsity", "0.5"]
+    more = ["--students", "2", "--budget", SHORTEST, "--target", "size<=60KB"]
+    done = CliRunner().invoke(main, ["compress", *arguments, *options, *more])
+    assert done.exit_code == 0, done.output
+    assert "green square" in done.stderr
+    family = Family.load(tmp_path / "family")
+    assert (family.route, family.plan["sparsity"]) == ("teacher", 0.5)
+    assert family.dataset.class_names == tuple(known)
+    assert family.best().member.accuracy.test > 0.8
+    sizes = [member.size_bytes or 0 for member in family.members]
+    assert len(sizes) == 2
+    assert sizes == sorted(sizes, reverse=True)
+    for member in family.members:
+        assert 0.4 < member.zeros < 0.7
+        assert (member.zipped_bytes or 0) < 0.85 * (member.size_bytes or 0)
+        assert "of their weights" in member.description
+
+
 @pytest.mark.slow
 def test_a_live_model_is_compressed_and_not_changed(shapes: Shapes, tmp_path: Path) -> None:
     import learn2compress as l2c

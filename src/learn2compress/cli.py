@@ -100,7 +100,8 @@ def main() -> None:
     "route",
     default="auto",
     show_default=True,
-    help="teacher: cut the teacher's own layers; fresh: students of our own; auto: decide by the data.",
+    help="teacher: the teacher's own layers, fewer (cuts) or narrower (prunings); fresh: students of our own; auto: "
+    "what the data and a short trial speak for.",
 )
 @click.option(
     "--preprocess",
@@ -108,6 +109,7 @@ def main() -> None:
     show_default=True,
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.",
 )
+@click.option("--sparsity", default=0.0, show_default=True, help="Share of weights that become zero: smaller zipped.")
 @click.option("--seed", default=0, show_default=True, help="Of every random choice.")
 @as_json
 @quiet
@@ -126,7 +128,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.core.options import Options
     from learn2compress.inputs.keras_file import check_keras_file
 
-    names = ("students", "targets", "budget", "route", "preprocess", "seed")
+    names = ("students", "targets", "budget", "route", "preprocess", "seed", "sparsity")
     Options.check(**{name: options[name] for name in names if name in options})
     check_folder(out)
     check_keras_file(options["model"])

@@ -26,7 +26,15 @@ from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.budget import affordable_steps, affordable_views, phases
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages import direct_accuracy, export_members, finish_estimate, plan_family, teacher_files
+from learn2compress.stages.finish import (
+    direct_accuracy,
+    export_members,
+    finish_estimate,
+    teacher_files,
+    warn_of_collapses,
+)
+from learn2compress.stages.planning import plan_families
+from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
@@ -49,6 +57,7 @@ def compress(
     route: str = "auto",
     preprocess: str = "auto",
     seed: int = 0,
+    sparsity: float = 0.0,
     progress: Progress | None = None,
     command: str = "",
 ) -> Family:
@@ -64,9 +73,11 @@ def compress(
         students: how many members, at least.
         targets: bounds such as `"size<=100KB"`; each bound on size or MACs gets a member.
         budget: time for the whole run, such as `"20m"`, or seconds; kept within 20 %.
-        route: `fresh` (students of our own), `teacher` (cuts of the teacher's graph) or `auto`.
+        route: `fresh` (students of our own), `cuts` (the teacher cut at a depth), `prunings` (the teacher narrowed),
+            `teacher` (either of these) or `auto`: what the amount of data and a short trial speak for.
         preprocess: what the teacher wants done to pixels 0..255, or `auto` to find out.
         seed: of every random choice.
+        sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
         progress: gets the events.
         command: the command line to quote in the report.
 
@@ -79,7 +90,13 @@ def compress(
     """
     clock = Clock()
     options = Options.check(
-        students=students, targets=targets, budget=budget, route=route, preprocess=preprocess, seed=seed
+        students=students,
+        targets=targets,
+        budget=budget,
+        route=route,
+        preprocess=preprocess,
+        seed=seed,
+        sparsity=sparsity,
     )
     folder = check_folder(out)
     if isinstance(model, str | Path):
@@ -96,18 +113,20 @@ def compress(
             check_teacher_fits(teacher, dataset, progress)
 
         with clock.stage("plan"):
-            plan = plan_family(task, teacher, dataset, options, staging, progress)
+            plans = plan_families(task, teacher, dataset, options, staging, progress)
 
         with clock.stage("baselines"):
             baselines = teacher_files(teacher, dataset, staging / "baseline", progress)
-            file = baselines[0] if baselines else None
-            labeller, rate, labelled_by = fastest_labeller(teacher, file, dataset.validation)
+            labeller, rate, labelled_by = fastest_labeller(teacher, next(iter(baselines), None), dataset.validation)
 
         with clock.stage("soft labels"):
             flip = mirroring_is_harmless(teacher, dataset.validation)
             count = affordable_views(options.budget_seconds, len(dataset.train), rate)
             views = Views(dataset.train, ViewSpec(count, teacher.input_size, seed, flip))
             soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
+
+        with clock.stage("trial"):
+            plan = best_by_trial(plans, views, soft, dataset, progress, budget=options.budget_seconds, seed=seed)
             batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
         finish = finish_estimate(plan, dataset, baselines, rate)
@@ -116,11 +135,12 @@ def compress(
 
         with clock.stage("joint training"):
             members, joint = joint_training(
-                [plan.source.build(spec) for spec in plan.specs],
+                plan.parts(),
                 batches,
                 progress,
-                start=plan.source.start,
+                start=plan.start,
                 settings=plan.settings,
+                sparsity=options.sparsity,
                 seconds=time.joint_seconds,
                 plan_steps=affordable_steps,
             )
@@ -132,12 +152,23 @@ def compress(
                 batches,
                 progress,
                 settings=plan.settings,
+                keep_zeros=options.sparsity > 0,
                 seconds=time.quantization_seconds,
                 plan_steps=affordable_steps,
             )
 
         with clock.stage("export"):
-            written, refused = export_members(plan, members, quantized, task, teacher, dataset, staging, progress)
+            written, refused = export_members(
+                plan,
+                members,
+                quantized,
+                task,
+                teacher,
+                dataset,
+                staging,
+                progress,
+                sparse=options.sparsity > 0,
+            )
             (staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
 
         with clock.stage("measurement"):
@@ -146,6 +177,7 @@ def compress(
             direct = None if baselines else direct_accuracy(teacher, dataset)
 
         teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
+        collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)
         family = Family(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=__version__,
@@ -162,7 +194,8 @@ def compress(
             dataset=describe_data(dataset),
             environment=environment(),
             plan={
-                "reason": plan.source.reason,
+                "members": plan.source.words,
+                "reason": plan.reason,
                 "views": count,
                 "views from the cache": count - computed,
                 "mirrored views": flip,
@@ -170,9 +203,10 @@ def compress(
                 "joint training": joint.summary(),
                 "quantization-aware training": tuning.summary(),
                 "preprocessing of the teacher": teacher.preprocess.name,
+                "sparsity": options.sparsity,
             },
             targets=tuple(target.text for target in options.targets),
-            notes=(*dataset.notes, *refused),
+            notes=(*dataset.notes, *refused, *collapsed),
             folder=folder,
         )
         family.write(staging)

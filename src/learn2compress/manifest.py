@@ -21,7 +21,8 @@ M = TypeVar("M", bound=Model)
 class WrittenMember:
     """A member whose file was written and verified.
 
-    `float_validation` and `float_test` are accuracies of the trained model before quantization.
+    `float_validation` and `float_test` are accuracies of the trained model before quantization; `zeros` is the share
+    of zeros among its kernels' weights.
     """
 
     spec: MemberSpec
@@ -29,6 +30,7 @@ class WrittenMember:
     float_validation: float
     float_test: float
     verification: Verification
+    zeros: float
 
 
 def describe_data(dataset: Dataset) -> DatasetSummary:
@@ -80,6 +82,7 @@ def describe_models(
             float_accuracy_validation=w.float_validation,
             float_accuracy_test=w.float_test,
             verification=w.verification,
+            zeros=round(w.zeros, 4),
             targets=w.spec.targets,
         )
         for w, figures in zip(written, own, strict=True)

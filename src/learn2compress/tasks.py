@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
+from learn2compress.core.options import Options
 from learn2compress.export.metadata import add_metadata
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import Teacher
+from learn2compress.plan.members import priced_by
 from learn2compress.sources.protocol import MemberSource
 
 # Below this many training images a class, a student from scratch falls far behind a cut of a trained teacher.
@@ -23,46 +25,57 @@ class Task:
     Attributes:
         name: as it stands in the manifest.
         load_dataset: see `inputs.dataset.load_dataset`.
-        source: function (teacher, dataset, route asked for) -> where the members come from.
+        sources: function (teacher, dataset, options) -> where the members can come from; the first is what to
+            take where there is no time to try them.
         add_metadata: see `export.metadata.add_metadata`.
     """
 
     name: str
     load_dataset: Callable[..., Dataset]
-    source: Callable[[Teacher, Dataset, str], MemberSource]
+    sources: Callable[[Teacher, Dataset, Options], list[MemberSource]]
     add_metadata: Callable[..., bytes]
 
 
-def _image_source(teacher: Teacher, dataset: Dataset, asked: str) -> MemberSource:
-    from learn2compress.graph.trunk import trunk_refusal
+def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list[MemberSource]:
+    from learn2compress.graph.trunk import trunk_refusal, whole_refusal
     from learn2compress.sources.cuts import TeacherCuts
     from learn2compress.sources.fresh import FreshStudents
+    from learn2compress.sources.prunings import TeacherPrunings
 
-    refusal = trunk_refusal(teacher.keras_model)
-    if asked == "teacher" and refusal:
+    asked = options.route
+    if asked == "fresh":
+        return [FreshStudents(teacher, dataset, "asked for")]
+    uncut, unpruned = trunk_refusal(teacher.keras_model), whole_refusal(teacher.keras_model)
+    refusal = {"cuts": uncut, "prunings": unpruned, "teacher": uncut and unpruned}.get(asked)
+    if refusal:
         raise InputError(
             "route.teacher_refused",
-            f"The teacher's own graph can't be cut: {refusal}.",
+            f"The teacher's own graph can't be made smaller: {refusal}.",
             "use --from fresh: students of our own are trained from the teacher's outputs.",
         )
     per_class = len(dataset.train) / dataset.classes
-    if asked == "fresh":
-        return FreshStudents(teacher, dataset, "asked for")
-    if asked == "teacher":
-        return TeacherCuts(teacher, dataset, "asked for")
-    if refusal:
-        return FreshStudents(teacher, dataset, f"the teacher's own graph can't be cut ({refusal})")
-    if per_class >= FEWEST_IMAGES_PER_CLASS_FROM_SCRATCH:
-        enough = f"{per_class:.0f} training images a class are enough for students from scratch"
-        return FreshStudents(teacher, dataset, enough)
-    few = f"with {per_class:.0f} training images a class, the teacher's trained weights are kept"
-    return TeacherCuts(teacher, dataset, few)
+    few = per_class < FEWEST_IMAGES_PER_CLASS_FROM_SCRATCH
+    kept = f"with {per_class:.0f} training images a class, the teacher's trained weights are kept"
+    enough = f"{per_class:.0f} training images a class are enough for students from scratch"
+    reason = "asked for" if asked != "auto" else kept
+    cuts = [] if uncut else [TeacherCuts(teacher, dataset, reason)]
+    prunings = [] if unpruned else [TeacherPrunings(teacher, dataset, reason, priced_by(options.targets))]
+    if asked in ("cuts", "prunings"):
+        return list(cuts if asked == "cuts" else prunings)
+    if few or asked == "teacher":
+        # Cuts get good sooner: they have all but their heads in common.
+        own: list[MemberSource] = [*cuts, *prunings] if few else [*prunings, *cuts]
+        if own:
+            return own
+        refused = "; ".join(sorted({uncut or "", unpruned or ""} - {""}))
+        return [FreshStudents(teacher, dataset, f"the teacher's own graph can't be made smaller ({refused})")]
+    return [FreshStudents(teacher, dataset, enough), *prunings]
 
 
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
     load_dataset=load_dataset,
-    source=_image_source,
+    sources=_image_sources,
     add_metadata=add_metadata,
 )
 

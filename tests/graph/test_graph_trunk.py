@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,72 @@ def test_a_trunk_is_right_or_refused_whatever_comes_first(
     trunk = trunk_of(teacher, cut, NAMED["caffe"])
     expected = features(teacher, cut, NAMED["caffe"].apply(pixels))
     assert_close(features(trunk, cut, member_input(pixels)), expected)
+
+
+def whole_teacher(kind: str) -> Any:
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    x = image
+    if kind == "an operation takes the pixels":
+        x = x / 127.5 - 1.0
+    x = layers.Conv2D(16, 3, name="first")(x)
+    if kind == "an operation adds":
+        x = x + layers.Conv2D(16, 1)(x)
+    if kind == "a layer of the user's":
+
+        class Mine(layers.Layer):
+            def __init__(self, factor: float) -> None:  # takes no name, and tells no settings
+                super().__init__()
+                self.factor = factor
+
+            def call(self, inputs: Any) -> Any:
+                return inputs * self.factor
+
+        x = Mine(2.0)(x)
+    if kind == "code":
+        x = layers.Lambda(lambda tensor: tensor + 1)(x)
+    if kind == "an activation without int8 kernel":
+        x = layers.Activation("gelu")(x)
+    if kind == "nested":
+        inner = keras.Input(x.shape[1:])
+        x = keras.Model(inner, layers.ReLU()(layers.Conv2D(16, 3, name="inside")(inner)))(x)
+    return keras.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("an operation takes the pixels", "TrueDivide"),
+        ("an operation adds", "Add"),
+        ("a layer of the user's", "Mine"),
+        ("code", "Lambda"),
+        ("an activation without int8 kernel", "gelu|Activation"),
+        ("nested", None),
+        ("plain", None),
+    ],
+)
+def test_a_whole_teacher_is_taken_or_refused_with_the_reason(kind: str, reason: str | None) -> None:
+    from learn2compress.graph.surgery import flattened
+    from learn2compress.graph.trunk import build_whole, whole_refusal
+
+    model = whole_teacher(kind)
+    found = whole_refusal(model)
+    if reason:
+        assert found is not None
+        assert re.search(reason, found)
+        return
+    assert found is None
+    whole = build_whole(flattened(model), "whole", np.full(3, 1.0), np.zeros(3), False)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.float32)
+    logits = whole.predict_on_batch((pixels - 128) / 128)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), model.predict_on_batch(pixels), atol=1e-3)
+
+
+def test_an_operation_that_is_no_layer_is_not_taken_for_one_of_its_name() -> None:
+    from learn2compress.graph.trunk import cut_points
+
+    cuts = cut_points(whole_teacher("an operation adds"))
+    assert cuts == ["first"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -229,3 +231,34 @@ def test_a_model_that_is_not_built_yet_is_built_by_trying(keras, dataset):
     with pytest.raises(InputError) as caught:
         load_teacher(model, dataset=dataset)
     assert caught.value.code == "teacher.not_a_classifier"
+
+
+@pytest.mark.parametrize("kind", ["keras", "callable"])
+def test_outputs_for_classes_that_the_data_lacks_are_left_out(keras, make, dataset, events, progress, kind):
+    """A teacher of five outputs, of which the data has three, in another order."""
+    names = ("x", *reversed(dataset.class_names), "y")
+    columns = [3, 2, 1]
+    whole = make()
+    wide = keras.Sequential([*whole.layers[:-2], keras.layers.Dense(5, activation="softmax")])
+    kernel, bias = np.zeros((3, 5), np.float32), np.zeros(5, np.float32)
+    kernel[:, columns] = whole.layers[-2].get_weights()[0]
+    wide.layers[-1].set_weights([kernel, bias])
+
+    def answers(images):
+        return np.asarray(wide(np.asarray(images, np.float32)))
+
+    known = replace(dataset, output_names=names)
+    model = wide if kind == "keras" else answers
+    teacher = load_teacher(model, dataset=known, preprocess="raw", progress=progress)
+    assert teacher.classes == 3
+    probabilities = teacher.predict(dataset.test.stacked)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (probabilities.argmax(1) == dataset.test.labels).all()
+    (warning,) = [event.message for event in events if event.kind == "warning"]
+    assert "2 of the 5 outputs" in warning
+    assert "x" in warning
+    if kind == "keras":
+        assert teacher.parameters == wide.count_params() - 2 * 4
+        assert any("weights instead of" in event.message for event in events)
+    with pytest.raises(InputError, match="5 classes"):
+        load_teacher(model, dataset=dataset, preprocess="raw")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from learn2compress.core.family import (
     Verification,
 )
 from learn2compress.core.target import Target
-from learn2compress.plan.outcome import unmet_targets
+from learn2compress.plan.outcome import collapses, unmet_targets
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,30 @@ def test_a_bound_that_no_member_holds_is_named_with_the_nearest_value_and_the_ga
 
 def test_the_accuracy_that_counts_is_that_of_the_test_split(unmet: Callable[..., str]) -> None:
     assert "0.92" in unmet("accuracy>=0.98")
+
+
+def judged(family: Family, *validation: float) -> list[str]:
+    """What is said of the members when they have these accuracies on the validation split, and the teacher 90 %."""
+
+    def with_validation(model: Any, value: float) -> Any:
+        return model.model_copy(update={"accuracy": model.accuracy.model_copy(update={"validation": value})})
+
+    members = [with_validation(member, value) for member, value in zip(family.members, validation, strict=True)]
+    return collapses(members, with_validation(family.teacher, 0.9), classes=10)
+
+
+def test_members_that_keep_half_of_what_the_teacher_knows_hold(family: Family) -> None:
+    assert judged(family, 0.9, 0.51) == []
+
+
+def test_a_collapsed_member_is_named_with_the_nearest_that_holds(family: Family) -> None:
+    (said,) = judged(family, 0.8, 0.49)
+    large, small = family.members
+    assert said.startswith(f"{small.name} has collapsed: it is right on 49.0%")
+    assert f"nearest member that holds is {large.name}: {large.size_bytes:,} bytes, 80.0%" in said
+
+
+def test_where_all_have_collapsed_it_says_what_to_do(family: Family) -> None:
+    sentences = judged(family, 0.2, 0.1)
+    assert len(sentences) == 2
+    assert all("No member holds" in sentence for sentence in sentences)

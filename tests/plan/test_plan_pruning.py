@@ -40,7 +40,7 @@ def test_each_choice_of_the_order_lies_inside_the_one_before_and_keeps_the_least
 @settings(max_examples=50, deadline=None)
 @given(values=scores_of_a_group)
 def test_within_a_group_the_lowest_scores_go_first(values: np.ndarray) -> None:
-    order = pruning_order({3: values}, fewest=8, multiple=1, least_share=0)
+    order = pruning_order({3: values}, fewest=8, multiple=1, least_shares={3: 0.0})
     gone = [unit for removal in order.removals for unit in removal.units]
     assert len(gone) == len(values) - 8
     assert values[gone].tolist() == sorted(values)[: len(gone)]
@@ -60,7 +60,7 @@ def test_blocks_take_their_place_by_priority() -> None:
 
 
 def test_the_fewest_removals_within_a_bound_are_found() -> None:
-    order = pruning_order({0: np.arange(64.0)}, fewest=8, multiple=8, least_share=0)
+    order = pruning_order({0: np.arange(64.0)}, fewest=8, multiple=8, least_shares={0: 0.0})
 
     def cost(choice: Choice) -> float:
         return float(len(choice.kept.get(0, range(64))))

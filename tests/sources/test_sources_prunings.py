@@ -111,7 +111,7 @@ def test_jointly_trained_members_stay_slices_of_the_widest(source: Any) -> None:
                         expected = np.take(expected, np.searchsorted(outer, inner), axis=axis)
                 np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
                 compared += 1
-    assert compared > 10
+    assert compared >= 8
     before = source.build(found[1].spec).model.get_layer("a_expand").get_weights()[0]
     assert np.abs(np.asarray(widest.get_layer("a_expand").kernel) - before).max() > 1e-4
 

@@ -10,6 +10,8 @@ import pytest
 
 from learn2compress.graph.channels import find_channels
 from learn2compress.train.importance import MEASURES, normalized
+from learn2compress.train.importance.taylor import Taylor
+from learn2compress.train.sensitivity import agreements, least_shares
 
 DEAD = (3, 7, 11)
 
@@ -65,3 +67,71 @@ def test_normalized_scores_have_a_mean_of_one() -> None:
     scores = normalized({0: np.array([1.0, 3.0]), 5: np.array([10.0, 20.0, 60.0])})
     assert scores[0].tolist() == pytest.approx([0.5, 1.5])
     assert scores[5].mean() == pytest.approx(1.0)
+
+
+def residual(idle: str) -> Any:
+    """Two residual blocks, `a` and `b`; the last batch norm of one gives all but nothing."""
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(image)
+    for name in ("a", "b"):
+        y = layers.Conv2D(32, 1, activation="relu", name=f"{name}_wide")(x)
+        y = layers.BatchNormalization(name=f"{name}_norm")(layers.Conv2D(16, 1, name=f"{name}_back")(y))
+        x = layers.Add(name=f"{name}_sum")([x, y])
+    x = layers.GlobalAveragePooling2D()(x)
+    made = Model(image, layers.Dense(4, name="logits")(x))
+    weights = made.get_layer(f"{idle}_norm").get_weights()
+    made.get_layer(f"{idle}_norm").set_weights([1e-3 * weights[0], *weights[1:]])
+    return made
+
+
+@pytest.mark.parametrize("idle", ["a", "b"])
+def test_a_block_that_adds_all_but_nothing_scores_lowest_and_on_the_scale_of_its_channels(idle: str) -> None:
+    channels = find_channels(residual(idle))
+    scores, blocks = Taylor().with_blocks(channels, batches(3))
+    assert min(blocks, key=lambda name: blocks[name]) == f"{idle}_sum"
+    (other,) = {"a", "b"} - {idle}
+    assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"]
+    # A gate on the block is the sum of gates on its channels: its square is at most that of sixteen equal ones.
+    stream = next(group for group in channels.prunable if group.name == "stem")
+    assert blocks[f"{other}_sum"] <= 16 * 16 * scores[stream.index].max()
+
+
+def test_silencing_what_matters_changes_answers_and_leaves_the_weights_as_they_were(model: Any) -> None:
+    channels = find_channels(model)
+    before = [np.array(w) for w in model.get_weights()]
+    second = next(group for group in channels.prunable if group.name == "second")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    dead_first = np.ones(24)
+    dead_first[list(DEAD)] = 0
+    scores = MEASURES["L2 magnitude"](channels, iter(()))
+    found = agreements(channels, scores, pixels)
+    assert set(found) == set(scores)
+    assert all(0 <= value <= 1 for value in found.values())
+    # Half of the channels is more than the three that are off.
+    upside_down = agreements(channels, {second.index: -dead_first}, pixels)
+    assert min(*found.values(), *upside_down.values()) < 1
+    for then, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(then, now)
+
+
+def test_silencing_what_is_off_changes_nothing() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, activation="relu", name="first")(image)
+    made = Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3, name="last")(x))))
+    kernel, bias = made.get_layer("first").get_weights()
+    kernel[..., :8] = 0
+    made.get_layer("first").set_weights([kernel, bias])
+    channels = find_channels(made)
+    first = next(group for group in channels.prunable if group.name == "first")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    assert agreements(channels, {first.index: np.arange(16.0)}, pixels) == {first.index: 1.0}
+
+
+def test_the_guard_is_tighter_where_less_is_left() -> None:
+    shares = least_shares({0: 1.0, 1: 0.8, 2: 0.55, 3: 0.3, 4: 0.0})
+    assert shares == {0: 0.2, 1: 0.2, 2: pytest.approx(0.35), 3: 0.5, 4: 0.5}

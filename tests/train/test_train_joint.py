@@ -133,6 +133,31 @@ def test_a_member_says_inside_the_family_what_it_says_on_its_own(
         np.testing.assert_allclose(np.asarray(inside), np.asarray(alone), atol=1e-5)
 
 
+def test_narrow_members_are_trained_on_some_images_from_all_over_the_batch(
+    tiny_member: Member, batches: LabelledViews
+) -> None:
+    import keras
+
+    pixels, (labels, soft) = batches.batch(0)
+
+    def head(every: int, keep: slice) -> Any:
+        """The narrow member's own bias after a step; what the two have in common stands still."""
+        members = [tiny_member(16), tiny_member(8, "own_logits")]
+        for member in members:
+            member.get_layer("stem_bn").trainable = False
+        family = JointFamily(members, 2.0, 0.3, narrow_every=every)
+        assert [len(logits) for logits in family(pixels, training=True)] == [32, 32 // every]
+        assert [len(logits) for logits in family(pixels, training=False)] == [32, 32]
+        compile_family(family, keras.optimizers.SGD(0.1))
+        family.train_on_batch(pixels[keep], (labels[keep], soft[keep]))
+        return named(family.release()[1])["own_logits/bias"]
+
+    everything, quarter = head(1, slice(None)), head(4, slice(None))
+    np.testing.assert_allclose(quarter, head(1, slice(None, None, 4)), atol=1e-6)
+    assert np.abs(quarter - everything).max() > 1e-4
+    assert np.abs(quarter - head(1, slice(8))).max() > 1e-4
+
+
 def test_joint_training_teaches_every_member(
     tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
 ) -> None:

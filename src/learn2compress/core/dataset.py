@@ -47,6 +47,8 @@ class Dataset:
         source: where it came from, for people (a path, or `arrays`).
         image_size: the typical stored (height, width).
         notes: what was done on the way (splits made, files skipped).
+        output_names: the classes that the teacher's outputs stand for, where the user names more of them than there
+            are in the data; empty otherwise.
     """
 
     train: ImageSplit
@@ -56,6 +58,7 @@ class Dataset:
     source: str
     image_size: tuple[int, int]
     notes: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:

@@ -79,7 +79,8 @@ class Model(Record):
 class Member(Model):
     """A member: a model of the family.
 
-    `float_accuracy_validation` and `float_accuracy_test` are those of the trained model before quantization.
+    `float_accuracy_validation` and `float_accuracy_test` are those of the trained model before quantization; `zeros`
+    is the share of zeros among its kernels' weights, where sparsity was asked for.
     """
 
     keras_file: str
@@ -90,6 +91,7 @@ class Member(Model):
     float_accuracy_validation: float
     float_accuracy_test: float
     verification: Verification
+    zeros: float = 0.0
     targets: tuple[str, ...] = ()
     on_front: bool = True
 

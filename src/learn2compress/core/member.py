@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Route = Literal["fresh", "teacher"]
+# Students of our own; the teacher cut at a depth; the teacher pruned.
+SourceKind = Literal["students", "cuts", "prunings"]
 # What is set before the first training step: heads by least squares, stems by whitening, or nothing.
 Start = Literal["heads", "stems", "as built"]
 

@@ -11,8 +11,10 @@ from learn2compress.core.units import duration_seconds
 
 DEFAULT_BUDGET = "20m"
 SHORTEST_BUDGET_SECONDS = 30
-ROUTES = ("auto", "fresh", "teacher")
+# `teacher` is one of the last two: the teacher cut at a depth, or pruned.
+ROUTES = ("auto", "fresh", "teacher", "cuts", "prunings")
 MOST_STUDENTS = 8
+MOST_SPARSITY = 0.95
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Options:
     route: str
     preprocess: str
     seed: int
+    sparsity: float = 0.0
 
     @staticmethod
     def check(
@@ -35,6 +38,7 @@ class Options:
         route: str = "auto",
         preprocess: str = "auto",
         seed: int = 0,
+        sparsity: float = 0.0,
     ) -> Options:
         """Reads and checks the options.
 
@@ -58,5 +62,11 @@ class Options:
             raise InputError("option.route", f"--from {route!r} is not known.", f"use one of {', '.join(ROUTES)}.")
         if not isinstance(seed, int) or seed < 0:
             raise InputError("option.seed", f"The seed {seed!r} is no whole number from 0 up.", "give --seed 0.")
+        if not isinstance(sparsity, int | float) or not 0 <= sparsity <= MOST_SPARSITY:
+            raise InputError(
+                "option.sparsity",
+                f"A sparsity of {sparsity!r} can't be reached; it is the share of weights that become zero.",
+                f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
+            )
         parsed = tuple(Target.parse(text) for text in targets)
-        return Options(students, parsed, seconds, route, preprocess, seed)
+        return Options(students, parsed, seconds, route, preprocess, seed, float(sparsity))

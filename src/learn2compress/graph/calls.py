@@ -198,11 +198,11 @@ def rebuild(
         if key not in twins:
             twins[key] = clone(call.operation)
         taken = call.node.arguments.keras_tensors
-        found = [tensors[_resolve(number, aliases)] for number in call.inputs]
+        found = [tensors[resolve(number, aliases)] for number in call.inputs]
         args, kwargs = call.node.arguments.fill_in({id(old): new for old, new in zip(taken, found, strict=True)})
         given = keras.tree.flatten(twins[key](*args, **_accepted(kwargs)))
         tensors.update(zip(call.outputs, given, strict=True))
-    outputs = [tensors[_resolve(number, aliases)] for number in graph.outputs]
+    outputs = [tensors[resolve(number, aliases)] for number in graph.outputs]
 
     def single(found: list[Any]) -> Any:
         return found[0] if len(found) == 1 else found
@@ -215,7 +215,8 @@ def _accepted(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if not (key in ("mask", "training") and value is None)}
 
 
-def _resolve(number: int, aliases: Mapping[int, int]) -> int:
+def resolve(number: int, aliases: Mapping[int, int]) -> int:
+    """The tensor that stands for this one."""
     while number in aliases:
         number = aliases[number]
     return number

@@ -12,9 +12,10 @@ from learn2compress.core.member import Cost
 from learn2compress.graph.calls import Call, Graph, read_graph
 
 # Bytes of an int8 .tflite beyond its weights, measured on our own files: an operator with its tensors, and what
-# each output channel carries (int32 bias, float32 scale, int64 zero point), and the frame with the metadata.
+# each output channel carries (int32 bias; float32 scale and int64 zero point, of the kernel and of the bias), and the
+# frame with the metadata.
 BYTES_PER_OP = 330
-BYTES_PER_CHANNEL = 4 + 4 + 8
+BYTES_PER_CHANNEL = 4 + 2 * (4 + 8)
 BYTES_FRAME = 4500
 
 OPERATORS = (

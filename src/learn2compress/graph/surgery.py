@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,11 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.core.choice import Choice
-from learn2compress.graph.calls import Call, rebuild, twin_operation
+from learn2compress.graph.calls import Call, Graph, read_graph, rebuild, resolve, twin_operation
 from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
 from learn2compress.graph.slices import Part
+from learn2compress.graph.walk import activation_name, is_rectifier
 
 Indices = NDArray[np.int64]
+
+
+def copied(
+    graph: Graph,
+    calls: Sequence[Call],
+    *,
+    changed: Callable[[Any], dict[str, Any]],
+    taken: Callable[[Any], list[list[Indices | None]]],
+    aliases: Mapping[int, int] | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """A new model from some calls of a graph, with its part of the weights.
+
+    Args:
+        graph, calls, aliases, name: see `calls.rebuild`.
+        changed: for a layer, the settings that differ.
+        taken: for a layer, for each of its weights and each axis, the positions to keep, or None for all.
+    """
+
+    def clone(operation: Any) -> Any:
+        unique = graph.layer_names[id(operation)]
+        if not isinstance(operation, keras.Layer):
+            return twin_operation(operation, unique)
+        config = {**operation.get_config(), "name": unique}
+        if any(axis is not None for axes in taken(operation) for axis in axes):
+            config |= _plain_initializers(config)
+        return type(operation).from_config(config | changed(operation))
+
+    model, twins = rebuild(graph, calls, clone, aliases, name)
+    for operation in {id(call.operation): call.operation for call in calls}.values():
+        if isinstance(operation, keras.Layer) and operation.weights:
+            _fill(twins[id(operation)], operation, taken(operation))
+    return model
 
 
 def prune(channels: Channels, choice: Choice, name: str | None = None) -> Part:
@@ -29,24 +63,32 @@ def prune(channels: Channels, choice: Choice, name: str | None = None) -> Part:
     first_calls: dict[int, Call] = {}
     for call in kept_calls:
         first_calls.setdefault(id(call.operation), call)
-    indices: dict[str, list[list[Indices | None]]] = {}
-
-    def clone(operation: Any) -> Any:
-        unique = graph.layer_names[id(operation)]
-        if not isinstance(operation, keras.Layer):
-            return twin_operation(operation, unique)
-        indices[unique] = _indices(channels, operation, choice)
-        config = {**operation.get_config(), "name": unique}
-        if any(axis is not None for axes in indices[unique] for axis in axes):
-            config |= _plain_initializers(config)
-        config |= _changed(channels, operation, choice, first_calls[id(operation)])
-        return type(operation).from_config(config)
-
-    model, twins = rebuild(graph, kept_calls, clone, aliases, name)
-    for call in first_calls.values():
-        if isinstance(call.operation, keras.Layer) and call.operation.weights:
-            _fill(twins[id(call.operation)], call.operation, indices[graph.layer_names[id(call.operation)]])
+    operations = [call.operation for call in first_calls.values() if isinstance(call.operation, keras.Layer)]
+    indices = {graph.layer_names[id(layer)]: _indices(channels, layer, choice) for layer in operations}
+    model = copied(
+        graph,
+        kept_calls,
+        changed=lambda layer: _changed(channels, layer, choice, first_calls[id(layer)]),
+        taken=lambda layer: indices[graph.layer_names[id(layer)]],
+        aliases=aliases,
+        name=name,
+    )
     return Part(model, indices)
+
+
+def flattened(model: Any) -> keras.Model:
+    """The same model without nested ones.
+
+    Raises:
+        UnreadableGraphError: a part of it is code.
+    """
+    graph = read_graph(model)
+    return copied(graph, graph.calls, changed=lambda layer: {}, taken=whole)
+
+
+def whole(layer: Any) -> list[list[Indices | None]]:
+    """All of a layer's weights."""
+    return [[None] * len(weight.shape) for weight in layer.weights]
 
 
 def _fill(twin: Any, layer: Any, indices: list[list[Indices | None]]) -> None:
@@ -66,7 +108,27 @@ def remaining_calls(channels: Channels, choice: Choice) -> tuple[list[Call], dic
     gone = {position for block in blocks for position in block.calls}
     # A block inside a removed one is gone with it: only what still has a reader needs a stand-in, others do no harm.
     aliases = {block.output: block.shortcut for block in blocks}
-    return [call for position, call in enumerate(channels.graph.calls) if position not in gone], aliases
+    kept: list[Call] = []
+    rectified: dict[int, Any] = {}
+    for position, call in enumerate(channels.graph.calls):
+        if position in gone:
+            continue
+        if is_rectifier(call.operation):
+            # Where a block went, its ReLU may come to stand behind the ReLU of the block before: once is enough.
+            taken = resolve(call.inputs[0], aliases)
+            if taken in rectified and rectified[taken] == _ceiling(call.operation):
+                aliases[call.outputs[0]] = taken
+                continue
+            rectified[call.outputs[0]] = _ceiling(call.operation)
+        kept.append(call)
+    return kept, aliases
+
+
+def _ceiling(rectifier: Any) -> float | None:
+    """The largest value that a ReLU gives; None where there is none."""
+    if type(rectifier).__name__ == "ReLU":
+        return rectifier.max_value
+    return 6.0 if activation_name(rectifier) == "relu6" else None
 
 
 def pruned_parameters(channels: Channels, choice: Choice) -> int:
@@ -85,7 +147,7 @@ def _kept_layers(channels: Channels, choice: Choice) -> list[Any]:
 
 
 def _indices(channels: Channels, layer: Any, choice: Choice) -> list[list[Indices | None]]:
-    found: list[list[Indices | None]] = [[None] * len(weight.shape) for weight in layer.weights]
+    found = whole(layer)
     for (position, axis), units in channels.axes.get(id(layer), {}).items():
         kept = channels.kept_along(units, choice)
         if len(kept) < len(units.group):

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.graph import walk
+from learn2compress.graph.calls import Call, UnreadableGraphError, kind_of, read_graph
+from learn2compress.graph.surgery import flattened
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
@@ -24,6 +26,51 @@ def trunk_refusal(model: Any) -> str | None:
     """Why the teacher's graph can't serve as a trunk; None when it can."""
     if model is None:
         return "the teacher is not a Keras model"
+    reason = _unreadable(model)
+    if reason:
+        return reason
+    model = walk.functional(model)
+    front = {layer.name for layer in _front(model)}
+    taken = _unabsorbable(model, front)
+    if taken or cut_points(model):
+        return taken
+    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
+    return next((reason for reason in reasons if reason), "the teacher has no place to cut")
+
+
+def whole_refusal(model: Any) -> str | None:
+    """Why the teacher as a whole, without nested models, can't serve as a member; None when it can."""
+    if model is None:
+        return "the teacher is not a Keras model"
+    try:
+        graph = read_graph(model)
+    except UnreadableGraphError as error:
+        return str(error)
+    # Before anything is copied: what is not Keras' own may not be made to be.
+    strange = [f"{call.name} is a {type(call.operation).__name__}" for call in graph.calls if not _known(call)]
+    if strange:
+        return strange[0]
+    model = flattened(model)
+    reason = _unreadable(model)
+    if reason:
+        return reason
+    front = {layer.name for layer in _front(model)}
+    last = model.outputs[0]._keras_history.operation
+    inner = [layer for layer in model.layers if layer.name not in front and not _ends_in_probabilities(layer, last)]
+    return _unabsorbable(model, front) or next((found for layer in inner if (found := _refused(layer))), None)
+
+
+def _known(call: Call) -> bool:
+    """Whether what is called is a layer of Keras' own."""
+    return isinstance(call.operation, keras.Layer) and bool(kind_of(call.operation))
+
+
+def _ends_in_probabilities(layer: Any, last: Any) -> bool:
+    """Whether this is the last layer, whose activation is left away."""
+    return layer is last and (type(layer).__name__ == "Softmax" or _squashes(layer))
+
+
+def _unreadable(model: Any) -> str | None:
     model = walk.functional(model)
     if not walk.is_functional(model):
         return f"the teacher is a {type(model).__name__}, not a functional model"
@@ -34,12 +81,7 @@ def trunk_refusal(model: Any) -> str | None:
     calls = [layer.name for layer, _ in walk.nodes(model)]
     if len(set(calls)) != len(calls):
         return "the teacher uses a layer more than once"
-    front = {layer.name for layer in _front(model)}
-    taken = _unabsorbable(model, front)
-    if taken or cut_points(model):
-        return taken
-    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
-    return next((reason for reason in reasons if reason), "the teacher has no place to cut")
+    return None
 
 
 def _unabsorbable(model: Any, front: set[str]) -> str | None:

@@ -32,9 +32,10 @@ def functional(model: Any) -> Any:
 
 
 def consumers(model: Any) -> dict[str, list[Any]]:
-    """For each layer name, the layers of the model that take its output, in graph order."""
-    found: dict[str, list[Any]] = {layer.name: [] for layer in model.layers}
-    for layer, inputs in nodes(model):
+    """For the name of each layer or operation, those that take its output, in graph order."""
+    calls = nodes(model)
+    found: dict[str, list[Any]] = {layer.name: [] for layer, _ in calls}
+    for layer, inputs in calls:
         for producer in inputs:
             found[producer.name].append(layer)
     return found
@@ -67,6 +68,8 @@ def is_rectifier(layer: Any) -> bool:
 def unsupported_reason(layer: Any) -> str | None:
     """Why a layer can't be kept in a member's graph; None when it can."""
     kind = type(layer).__name__
+    if not isinstance(layer, keras.Layer):
+        return f"{layer.name} is the operation {kind}, not a layer"
     if isinstance(layer, keras.Model):
         return f"{layer.name} is a nested model"
     if kind in WEIGHT_LAYERS:
@@ -87,4 +90,9 @@ def is_functional(model: Any) -> bool:
 
 def weight_layers(model: Any) -> int:
     """How many layers with kernels the model has."""
-    return sum(type(layer).__name__ in WEIGHT_LAYERS for layer in model.layers)
+    return sum(is_weight_layer(layer) for layer in model.layers)
+
+
+def is_weight_layer(layer: Any) -> bool:
+    """Whether the layer has a kernel."""
+    return type(layer).__name__ in WEIGHT_LAYERS

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
-from learn2compress.inputs.wording import counted
+from learn2compress.core.progress import Progress
+from learn2compress.inputs.wording import counted, listed
 
 _EXPECTED = "expected is an image classifier: one input (height, width, 3), one output with a score per class"
 
@@ -103,6 +108,32 @@ def class_count(shape: tuple[int | None, ...], name: str) -> int:
         f"{name} gives outputs of shape {shape}; {_EXPECTED}, so the shape (None, classes).",
         "add what makes one score per class of it, such as GlobalAveragePooling2D() and Dense(classes).",
     )
+
+
+def kept_outputs(classes: int, dataset: Dataset, name: str, progress: Progress) -> NDArray[np.int64] | None:
+    """Which of the teacher's outputs stand for classes of the data; None where all do.
+
+    Raises:
+        InputError: `teacher.class_count` when the teacher's classes are not as many as those named, or as the data's
+            where none are named beside.
+    """
+    names = dataset.output_names
+    if not names:
+        refuse_other_class_count(classes, dataset.class_names, name)
+        return None
+    if classes != len(names):
+        raise InputError(
+            "teacher.class_count",
+            f"{name} tells {counted(classes, 'class', 'classes')} apart, but the labels name {len(names)}, of "
+            f"which the data has {len(dataset.class_names)}.",
+            "name with --labels the class of each output of the model, in their order.",
+        )
+    gone = [one for one in names if one not in dataset.class_names]
+    progress.warn(
+        f"{len(gone)} of the {classes} outputs of {name} stand for classes that the data does not have, such as "
+        f"{listed(gone, 5)}: they are left out, and the family will not know these classes."
+    )
+    return np.array([names.index(one) for one in dataset.class_names])
 
 
 def refuse_other_class_count(classes: int, class_names: tuple[str, ...], name: str) -> None:

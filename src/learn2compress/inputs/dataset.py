@@ -37,7 +37,8 @@ def load_dataset(
             (x_test, y_test)), a dictionary {"train": ..., "val": ..., "test": ...}, a `tf.data.Dataset` of
             (image, label).
         test_data: the same kinds; replaces the test split.
-        labels: the class names in the order of the model's outputs: a text file, one a line, or a list.
+        labels: the class names in the order of the model's outputs: a text file, one a line, or a list. They may be
+            more than the data's.
         seed: for the splits that are made: each takes 10 % of the training examples, stratified.
         progress: gets the steps of the check of the images, and warnings about files that are skipped.
 
@@ -50,6 +51,11 @@ def load_dataset(
     source = _read(data, progress)
     given = read_names(labels) if labels is not None else None
     names = _class_names(source, given)
+    beyond = given if given is not None and len(given) > len(names) else ()
+    if beyond:
+        gone = [name for name in beyond if name not in names]
+        counts = f"{len(gone)} of {len(beyond)} named classes"
+        source = replace(source, notes=(*source.notes, f"{counts} are not in the data, such as {listed(gone, 5)}"))
     _refuse_few_classes(source, names)
     parts = {part: _aligned(source, part, names) for part in source.parts}
     source = replace(source, parts=parts)
@@ -72,6 +78,7 @@ def load_dataset(
         source=source.description,
         image_size=_typical_size(source.parts["train"]),
         notes=source.notes,
+        output_names=beyond,
     )
 
 
@@ -107,17 +114,19 @@ def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ..
         return tuple(str(i) for i in range(int(source.parts["train"].labels.max()) + 1))
     if given is None:
         return own
-    if set(given) != set(own):
-        missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-        said = [f"it lacks {listed(missing)}"] if missing else []
-        said += [f"{listed(extra)} {'is' if len(extra) == 1 else 'are'} not in the data"] if extra else []
+    missing = sorted(set(own) - set(given))
+    if missing:
+        extra = sorted(set(given) - set(own))
+        unknown = f" {listed(extra)} {'is' if len(extra) == 1 else 'are'} not in the data." if extra else ""
         raise InputError(
             "dataset.labels_mismatch",
-            f"The labels name other classes than {source.description} has: {'; '.join(said)}.",
+            f"The labels don't name all the classes that {source.description} has: they lack "
+            f"{listed(missing)}.{unknown}",
             f"name each of the {counted(len(own), 'class', 'classes')} once, spelled as in the data "
             "(of folders: the folder's name).",
         )
-    return given
+    # Names beyond the data's are outputs of the teacher that will not be needed.
+    return tuple(name for name in given if name in own)
 
 
 def _aligned(source: Source, part: str, names: tuple[str, ...]) -> SourceSplit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from learn2compress.inputs.classifier import (
     ClassifierShape,
     class_count,
     classifier_shape,
-    refuse_other_class_count,
+    kept_outputs,
 )
 from learn2compress.inputs.keras_file import load_keras_file
 from learn2compress.inputs.outputs import Outputs, as_probabilities, outputs_kind
@@ -95,8 +95,10 @@ def load_teacher(
     wanted = parse_preprocess(preprocess)
     name, source, keras_model = _resolve(model)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
-    if shape is not None and dataset is not None:
-        refuse_other_class_count(shape.classes, dataset.class_names, name)
+    kept = kept_outputs(shape.classes, dataset, name, progress) if shape and dataset else None
+    if kept is not None and shape is not None:
+        keras_model = _narrowed(keras_model, kept, name, progress)
+        shape = replace(shape, classes=len(kept))
     size = (shape.size if shape else None) or input_size or _size_of(dataset, name)
     if input_size is not None and input_size != size:
         raise InputError(
@@ -111,9 +113,14 @@ def load_teacher(
         run = callable_runner(model, size, name)
     images, labels = _sample(dataset, size)
     probe = run_all(run, RAW, images[:2], channels)
-    shape = shape or ClassifierShape(None, channels, class_count((None, *probe.shape[1:]), name))
-    if dataset is not None:
-        refuse_other_class_count(shape.classes, dataset.class_names, name)
+    if shape is None:
+        classes = class_count((None, *probe.shape[1:]), name)
+        kept = kept_outputs(classes, dataset, name, progress) if dataset else None
+        if kept is not None:
+            # A model whose graph can't be read is from here on the function that it is.
+            run, keras_model = _selecting(run, kept), None
+            classes = len(kept)
+        shape = ClassifierShape(None, channels, classes)
     chosen = wanted
     if chosen is None and labels is not None:
         chosen = choose_preprocessing(
@@ -144,6 +151,28 @@ def load_teacher(
         channels=channels,
         _run=run,
     )
+
+
+def _narrowed(model: Any, kept: NDArray[np.int64], name: str, progress: Progress) -> Any:
+    """The teacher without the outputs that are not kept."""
+    from learn2compress.graph.calls import UnreadableGraphError
+    from learn2compress.graph.outputs import with_outputs
+
+    try:
+        narrowed = with_outputs(model, kept)
+    except (UnreadableGraphError, ValueError) as error:
+        raise InputError(
+            "teacher.outputs",
+            f"Outputs of {name} can't be left out: {error}.",
+            "give a function that calls the model and returns the scores of the data's classes.",
+        ) from error
+    before, after = model.count_params(), narrowed.count_params()
+    progress.note(f"without them {name} has {after:,} weights instead of {before:,} ({1 - after / before:.0%} fewer)")
+    return narrowed
+
+
+def _selecting(run: Runner, kept: NDArray[np.int64]) -> Runner:
+    return lambda images: run(images)[:, kept]
 
 
 def _resolve(model: Any) -> tuple[str, str, Any]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 # Shares of the budget. Chosen on CIFAR-10 and the clothing photos, see docs/decisions/.
 SOFT_LABEL_SHARE = 0.12
+# Of the budget, for each source of members that is tried; building its training step takes up to half a minute of it.
+TRIAL_SHARE = 0.05
+LEAST_TRIAL_SECONDS = 75.0
 VERIFIED_IMAGES = 1000
 MOST_VIEWS = 12
 # More epochs than this bring next to nothing; a small data set ends before its budget.
@@ -21,6 +24,12 @@ class Phases:
 
     joint_seconds: float
     quantization_seconds: float
+
+
+def trial_seconds(budget_seconds: float) -> float:
+    """How long each source of members is tried; 0 where the budget is too short for a trial that tells anything."""
+    seconds = TRIAL_SHARE * budget_seconds
+    return seconds if seconds >= LEAST_TRIAL_SECONDS else 0.0
 
 
 def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:

@@ -27,6 +27,11 @@ class Candidate:
     cost: Cost
 
 
+def priced_by(targets: Sequence[Target]) -> frozenset[str]:
+    """What a member's cost is reckoned in: the metrics of the bounds, or all that is known where there are none."""
+    return frozenset(target.metric for target in targets if target.metric in PLANNED) or frozenset(PLANNED)
+
+
 def within(candidate: Candidate, target: Target) -> bool:
     """Whether the bound holds for what is known before training."""
     return target.metric not in PLANNED or target.holds(PLANNED[target.metric](candidate.cost))

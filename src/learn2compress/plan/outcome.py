@@ -4,8 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learn2compress.core.family import Family, Member
+from learn2compress.core.family import Family, Member, Model
 from learn2compress.core.target import Target
+
+# A member is of use while it keeps at least this share of the way from chance to the teacher's accuracy.
+LEAST_SKILL = 0.5
+
+
+def collapses(members: Sequence[Member], teacher: Model, classes: int) -> list[str]:
+    """For each member of which too little is left, a sentence that says so and names the nearest that holds.
+
+    Args:
+        members: measured; judged by their accuracy on the validation split.
+        teacher: likewise.
+        classes: how many there are; chance is one in so many.
+    """
+    floor = 1 / classes + LEAST_SKILL * (teacher.accuracy.validation - 1 / classes)
+    holding = [member for member in members if member.accuracy.validation >= floor]
+    sentences = []
+    for member in members:
+        if member in holding:
+            continue
+        asked = f" (asked for: {', '.join(member.targets)})" if member.targets else ""
+        said = (
+            f"{member.name}{asked} has collapsed: it is right on {member.accuracy.validation:.1%} of the validation "
+            f"images, the teacher on {teacher.accuracy.validation:.1%}."
+        )
+        size = member.size_bytes or 0
+        nearest = min(holding, key=lambda other: abs((other.size_bytes or 0) - size), default=None)
+        advice = (
+            f"The nearest member that holds is {nearest.name}: {nearest.size_bytes:,} bytes, "
+            f"{nearest.accuracy.validation:.1%}."
+            if nearest
+            else "No member holds: ask for larger ones, or give a larger --budget."
+        )
+        sentences.append(f"{said} {advice}")
+    return sentences
 
 
 def value_of(member: Member, metric: str) -> float:

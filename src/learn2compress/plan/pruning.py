@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from learn2compress.core.choice import Choice
 
-# A group never keeps less than this share of its channels: a layer that is cut to the bone starves all behind it.
+# A group keeps this share of its channels where nothing else is said: a layer that is cut to the bone starves all
+# behind it.
 LEAST_SHARE = 0.2
 
 
@@ -78,7 +79,7 @@ def pruning_order(
     *,
     fewest: int,
     multiple: int,
-    least_share: float = LEAST_SHARE,
+    least_shares: Mapping[int, float] | None = None,
     worth: Mapping[int, float] | None = None,
     blocks: Sequence[tuple[str, float]] = (),
 ) -> PruningOrder:
@@ -88,16 +89,17 @@ def pruning_order(
         scores: for the index of every prunable group, how much each of its units matters.
         fewest: channels that a group always keeps.
         multiple: groups are narrowed to multiples of this many channels.
-        least_share: share of its channels that a group always keeps.
+        least_shares: for each group, the share of its channels that it always keeps; by default `LEAST_SHARE`.
         worth: for each group, what dropping one of its units saves; with it, what is lost is weighed against what is
             saved.
-        blocks: name and priority of removable blocks.
+        blocks: name and priority of removable blocks, on the scale of one unit of a group.
     """
     removals = [Removal(None, (), name, priority) for name, priority in blocks]
     for index, values in scores.items():
         lowest_first = np.argsort(values, kind="stable")
         size = len(values)
-        least = max(fewest, int(np.ceil(least_share * size / multiple)) * multiple)
+        share = least_shares[index] if least_shares else LEAST_SHARE
+        least = max(fewest, int(np.ceil(share * size / multiple)) * multiple)
         start, end = 0, size - least
         reached = 0.0
         # The first step brings the group to a multiple.

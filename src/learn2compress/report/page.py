@@ -24,7 +24,7 @@ REPORT = "report.html"
 _TEMPLATE = "template.html.j2"
 _ROUTES = {
     "fresh": "fresh: a small network of its own, trained on the data and the teacher's outputs",
-    "teacher": "teacher: the teacher's own layers and weights, cut down",
+    "teacher": "teacher: the teacher's own layers and weights, fewer or narrower",
 }
 _COMMENT = re.compile(r"(^|\s)((?:///?|#) .*|/\*\*.*\*/)$")
 

@@ -11,6 +11,8 @@ from learn2compress.core.units import show_bytes, show_count
 
 Kind = Literal["teacher", "baseline", "member"]
 MISSING = "–"
+# Some weights are zero by chance.
+SHOWN_ZEROS = 0.05
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _row(model: Model, kind: Kind) -> Row:
 def _detail(model: Model) -> str:
     if isinstance(model, Member):
         height, width = model.input_size
-        return f"{width}×{height}, {model.precision}"
+        zeros = f", {100 * model.zeros:.0f} % zeros" if model.zeros >= SHOWN_ZEROS else ""
+        return f"{width}×{height}, {model.precision}{zeros}"
     return model.description
 
 

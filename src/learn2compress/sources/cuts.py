@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.member import Cost, MemberSpec, Route, Start
+from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.graph.trunk import build_trunk, cut_points
@@ -18,6 +18,8 @@ from learn2compress.plan.members import Candidate
 class TeacherCuts:
     """One member a cut point; see `MemberSource`."""
 
+    kind: SourceKind = "cuts"
+    words = "cuts of the teacher"
     route: Route = "teacher"
     start: Start = "heads"
 

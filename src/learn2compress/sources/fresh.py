@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.member import MemberSpec, Route, Start
+from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.graph.walk import weight_layers
@@ -21,6 +21,8 @@ WIDTH_STEP = 1 / 16
 class FreshStudents:
     """Image backbones of `students.convnet`; see `MemberSource`."""
 
+    kind: SourceKind = "students"
+    words = "students of our own"
     route: Route = "fresh"
     start: Start = "stems"
 

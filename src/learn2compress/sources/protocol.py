@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from learn2compress.core.member import MemberSpec, Route, Start
+from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.slices import Part
 from learn2compress.plan.members import Candidate
 
@@ -13,11 +13,15 @@ class MemberSource(Protocol):
     """Gives the members that can be trained together, and builds those that are chosen.
 
     Attributes:
+        kind: decides how its members are trained.
+        words: what its members are, for people.
         route: as it is asked for and reported.
         reason: why this source.
         start: what joint training sets before its first step.
     """
 
+    kind: SourceKind
+    words: str
     route: Route
     reason: str
     start: Start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -10,43 +10,54 @@ import numpy as np
 
 from learn2compress.core.choice import Choice
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.member import MemberSpec, Route, Start
+from learn2compress.core.errors import InputError
+from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.channels import FEWEST_CHANNELS, Channels, find_channels
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.slices import Part
-from learn2compress.graph.surgery import prune
+from learn2compress.graph.surgery import flattened, prune, remaining_calls
 from learn2compress.graph.trunk import build_whole
-from learn2compress.graph.walk import weight_layers
+from learn2compress.graph.walk import is_weight_layer
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.plan.members import Candidate
+from learn2compress.plan.members import PLANNED, Candidate
 from learn2compress.plan.pruning import PruningOrder, pruning_order
-from learn2compress.train.importance import MEASURES
+from learn2compress.train.importance.taylor import Taylor
+from learn2compress.train.sensitivity import agreements, least_shares
 
-MEASURE = "Taylor"
 MULTIPLE = 8
 JUDGED_BATCHES = 20
 JUDGED_BATCH_SIZE = 32
+# For the guard, which runs the model on them once for each group.
+SILENCED_IMAGES = 64
 # Candidates differ in size by at least this share.
 SIZE_STEP = 0.02
-
-
-def _flat(model: Any) -> Any:
-    """The same model without nested ones."""
-    return prune(find_channels(model), Choice()).model
 
 
 class TeacherPrunings:
     """Ever narrower prunings along one order of removals, each nested in all before it; see `MemberSource`."""
 
+    kind: SourceKind = "prunings"
+    words = "prunings of the teacher"
     route: Route = "teacher"
     start: Start = "as built"
 
-    def __init__(self, teacher: Teacher, dataset: Dataset, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, teacher: Teacher, dataset: Dataset, reason: str, priced: Collection[str] = PLANNED) -> None:
+        """As other sources, but that `priced` says what a channel's worth is reckoned in."""
+        self.reason, self._priced = reason, frozenset(priced)
         self._teacher, self._dataset = teacher, dataset
 
     def candidates(self) -> list[Candidate]:
-        """The teacher whole and its prunings, a few per cent of size apart."""
+        """The teacher whole and its prunings, a few per cent of size apart.
+
+        Raises:
+            InputError: `route.teacher_refused` where there is nothing to take out.
+        """
+        if not self.order.removals:
+            raise InputError(
+                "route.teacher_refused",
+                "The teacher's own graph can't be pruned: no group has channels to spare, and no block can go.",
+                "use --from fresh: students of our own are trained from the teacher's outputs.",
+            )
         found: list[Candidate] = []
         for removals in range(len(self.order.removals) + 1):
             cost = pruned_cost(self.channels, self.order.choice(removals))
@@ -58,7 +69,7 @@ class TeacherPrunings:
                 round(cost.parameters / (found[0].cost.parameters if found else cost.parameters), 3),
                 self._teacher.input_size,
                 removals=removals,
-                depth=weight_layers(self.channels.graph.model),
+                depth=self._depth(self.order.choice(removals)),
             )
             found.append(Candidate(spec, cost))
         return found
@@ -71,24 +82,48 @@ class TeacherPrunings:
         """The pruned teacher with its own weights and its own classifier."""
         return prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
 
+    def _depth(self, choice: Choice) -> int:
+        """Weight layers that a choice leaves."""
+        calls, _ = remaining_calls(self.channels, choice)
+        left = {id(call.operation): call.operation for call in calls}
+        return sum(is_weight_layer(operation) for operation in left.values())
+
     @cached_property
     def channels(self) -> Channels:
         """The channel analysis of the teacher in the form of a member."""
         preprocess = self._teacher.preprocess
         scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
-        return find_channels(build_whole(_flat(self._teacher.keras_model), "whole", scale, offset, preprocess.bgr))
+        return find_channels(
+            build_whole(flattened(self._teacher.keras_model), "whole", scale, offset, preprocess.bgr)
+        )
 
     @cached_property
     def order(self) -> PruningOrder:
         """What goes first: what the loss would suffer least from, for the work and the bytes that it saves."""
-        scores = MEASURES[MEASURE](self.channels, self._judged())
-        whole = pruned_cost(self.channels, Choice())
-        worth = {}
-        for index, values in scores.items():
-            fewer = Choice({index: np.arange(len(values) - MULTIPLE)})
-            cost = pruned_cost(self.channels, fewer)
-            worth[index] = (1 - cost.macs / whole.macs) + (1 - cost.parameters / whole.parameters)
-        return pruning_order(scores, fewest=FEWEST_CHANNELS, multiple=MULTIPLE, worth=worth)
+        scores, blocks = Taylor().with_blocks(self.channels, self._judged())
+        # By the step: so many channels of a group, or a block.
+        worth = {
+            index: self._saved(Choice({index: np.arange(len(values) - MULTIPLE)})) / MULTIPLE
+            for index, values in scores.items()
+        }
+        guard = least_shares(agreements(self.channels, scores, self._some_images()))
+        spared = {name: self._saved(Choice(removed=frozenset([name]))) for name in blocks}
+        lost = [(name, score / spared[name]) for name, score in blocks.items() if spared[name] > 0]
+        return pruning_order(
+            scores, fewest=FEWEST_CHANNELS, multiple=MULTIPLE, least_shares=guard, worth=worth, blocks=lost
+        )
+
+    def _saved(self, choice: Choice) -> float:
+        """What a choice saves of the whole, in what members are reckoned in."""
+        whole, cost = pruned_cost(self.channels, Choice()), pruned_cost(self.channels, choice)
+        saved = {"macs": 1 - cost.macs / whole.macs, "size": 1 - cost.parameters / whole.parameters}
+        return sum(saved[metric] for metric in self._priced)
+
+    def _some_images(self) -> Any:
+        """Training images (n, h, w, 3) from all over the split."""
+        split = self._dataset.train
+        indices = np.unique(np.linspace(0, len(split) - 1, SILENCED_IMAGES).astype(np.int64))
+        return split.batch(indices, self._teacher.input_size)
 
     def _judged(self) -> Iterator[tuple[Any, tuple[Any, Any]]]:
         """Training images with their labels, for the measure."""

@@ -14,6 +14,7 @@ from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.settings import TrainingSettings, optimizer_for
+from learn2compress.train.sparsity import MagnitudeMasks
 from learn2compress.train.trainable import trainable
 from learn2compress.train.whitening import whiten_stems
 
@@ -23,8 +24,10 @@ def joint_training(
     batches: LabelledViews,
     progress: Progress,
     *,
+    name: str = "joint training",
     start: Start,
     settings: TrainingSettings,
+    sparsity: float = 0.0,
     seconds: float,
     plan_steps: PlanSteps,
 ) -> tuple[list[keras.Model], Trained]:
@@ -32,7 +35,9 @@ def joint_training(
 
     Args:
         parts: the members, widest first, untrained or with the teacher's weights; not changed.
+        name: of the stage, for people.
         start: what is set before the first step: `heads` by least squares, `stems` by whitening, or nothing.
+        sparsity: share of zeros that the kernels come to; see `train.sparsity`.
         seconds: for all of it.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
 
@@ -42,11 +47,14 @@ def joint_training(
     started = time.perf_counter()
     members = [trainable(part.model, settings.dtype, settings.momentum) for part in parts]
     positions = [part.positions for part in parts]
-    family = JointFamily(members, settings.temperature, settings.hard, positions=positions)
+    family = JointFamily(
+        members, settings.temperature, settings.hard, positions=positions, narrow_every=settings.narrow_every
+    )
     if start == "heads":
         fit_heads(family, batches)
     elif start == "stems":
         whiten_stems(members, batches.batch(0)[0])
+    masks = MagnitudeMasks(family.trainable_variables, sparsity)
     compile_family(family, optimizer_for(settings))
     step_seconds = time_step(family, batches)
     seconds -= time.perf_counter() - started  # building the step takes up to a minute
@@ -54,10 +62,13 @@ def joint_training(
         family,
         batches,
         progress,
-        stage_name="joint training",
+        stage_name=name,
         steps=plan_steps(seconds, step_seconds, len(batches)),
         seconds=seconds,
         peak=settings.peak,
         schedule=Schedule(settings.warmup),
+        on_share=masks.at if sparsity else None,
     )
+    if sparsity:
+        masks.at(1.0)
     return family.release(), trained

@@ -29,6 +29,8 @@ class JointFamily(keras.Model):
         sliced: whether the tails' kernels are slices of the widest's; else all of a tail is the member's own.
         positions: for each member, which channels of one original its layers keep; where there are none, a member
             keeps the widest's first.
+        narrow_every: the tails are trained on one in so many images of each batch. What a narrow member learns, it
+            learns for the greater part through the shared kernels, from the widest.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class JointFamily(keras.Model):
         *,
         sliced: bool = True,
         positions: Sequence[Positions] = (),
+        narrow_every: int = 1,
     ) -> None:
         super().__init__()
+        self.narrow_every = narrow_every
         self.temperature, self.hard = temperature, hard
         self.trackers = [keras.metrics.Mean(name=f"accuracy_{i}") for i in range(len(members))]
         self.members = list(members)
@@ -92,7 +96,7 @@ class JointFamily(keras.Model):
         outputs = reached[:1]
         for tail, slices, entry in zip(self.tails, self._maps, self._entries, strict=True):
             state = [variable.value for variable in tail.non_trainable_variables]
-            inputs = reached[entry]
+            inputs = [self._some(tensor) if training else tensor for tensor in reached[entry]]
             logits, updated = tail.stateless_call(
                 self._values(tail, slices), state, inputs if len(inputs) > 1 else inputs[0], training=training
             )
@@ -101,6 +105,10 @@ class JointFamily(keras.Model):
                     variable.assign(value)
             outputs.append(logits)
         return [ops.cast(logits, "float32") for logits in outputs]
+
+    def _some(self, examples: Any) -> Any:
+        """Of a tensor (n, ...), what the tails are trained on: from all over the batch, which is sorted."""
+        return examples if self.narrow_every == 1 else examples[:: self.narrow_every]
 
     def head_inputs(self) -> keras.Model:
         """A model from `(pixels - 128) / 128` to what each member's last layer takes, by its own weights."""
@@ -130,7 +138,9 @@ class JointFamily(keras.Model):
         """Sum over the members of their distillation losses."""
         labels, teacher = y
         total = 0.0
-        for logits, tracker in zip(y_pred, self.trackers, strict=True):
+        for place, (logits, tracker) in enumerate(zip(y_pred, self.trackers, strict=True)):
+            if place == 1 and training:
+                labels, teacher = self._some(labels), self._some(teacher)
             total = total + distillation_loss(logits, labels, teacher, self.temperature, self.hard)
             hits = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32"))
             tracker.update_state(ops.cast(hits, "float32"))

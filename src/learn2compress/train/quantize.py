@@ -16,6 +16,7 @@ from learn2compress.train.fake_quant import PROBABILITY_RANGE, QuantActivation, 
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.settings import TrainingSettings
+from learn2compress.train.sparsity import ZeroMasks
 from learn2compress.train.trainable import plain
 
 Outputs = NDArray[np.float32]
@@ -44,6 +45,7 @@ def quantization_aware_training(
     progress: Progress,
     *,
     settings: TrainingSettings,
+    keep_zeros: bool = False,
     seconds: float,
     plan_steps: PlanSteps,
 ) -> Trained:
@@ -54,11 +56,13 @@ def quantization_aware_training(
 
     Args:
         members: from `quantization_ready`, widest first; trained in place.
+        keep_zeros: whether weights that are zero stay so.
         seconds: for all of it.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
     """
     started = time.perf_counter()
     family = JointFamily(members, settings.temperature, settings.hard, sliced=False)
+    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
     peak = settings.quantization_peak
     compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
 
@@ -76,6 +80,7 @@ def quantization_aware_training(
         if not frozen and share >= FROZEN_FROM:
             frozen = True
             track(0.0)
+        zeros.apply()
 
     seconds -= time.perf_counter() - started
     trained = fit(
@@ -89,6 +94,7 @@ def quantization_aware_training(
         schedule=Schedule(warmup=0.05),
         on_share=on_share,
     )
+    zeros.apply()
     family.release()
     track(0.0)
     return trained

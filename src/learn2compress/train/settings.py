@@ -7,7 +7,7 @@ from typing import Literal
 
 import keras
 
-from learn2compress.core.member import Route
+from learn2compress.core.member import SourceKind
 from learn2compress.train.optimizers import ConvMuon
 
 # Up to this many pixels a side the batch is the route's own.
@@ -22,6 +22,7 @@ class TrainingSettings:
         optimizer: of joint training; Muon moves fresh kernels fast, trained ones keep what they know under Adam.
         dtype: policy of the layers in joint training.
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
+        narrow_every: all members but the widest are trained on one in so many images of each batch.
         quantization_share: share of the training time that goes to quantization-aware training.
         peak: highest learning rate of joint training.
         decay: weight decay of joint training.
@@ -41,6 +42,7 @@ class TrainingSettings:
     hard: float
     momentum: float
     warmup: float
+    narrow_every: int
     quantization_share: float
 
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
@@ -53,8 +55,8 @@ class TrainingSettings:
         return replace(self, batch_size=max(8, self.batch_size // 2))
 
 
-SETTINGS: dict[Route, TrainingSettings] = {
-    "fresh": TrainingSettings(
+SETTINGS: dict[SourceKind, TrainingSettings] = {
+    "students": TrainingSettings(
         optimizer="muon",
         dtype="mixed_bfloat16",
         batch_size=256,
@@ -65,10 +67,11 @@ SETTINGS: dict[Route, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.08,
+        narrow_every=4,
         quantization_share=0.12,
     ),
     # Depthwise convolutions gain nothing from bfloat16 on a CPU, and trained weights lose by it.
-    "teacher": TrainingSettings(
+    "cuts": TrainingSettings(
         optimizer="adam",
         dtype="float32",
         batch_size=32,
@@ -79,8 +82,24 @@ SETTINGS: dict[Route, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.1,
+        # Cuts have all but their heads in common: there is nothing to save.
+        narrow_every=1,
         # Depthwise layers are where rounding hurts: they need more steps to get over it.
         quantization_share=0.25,
+    ),
+    "prunings": TrainingSettings(
+        optimizer="adam",
+        dtype="float32",
+        batch_size=64,
+        peak=1e-3,
+        decay=1e-4,
+        quantization_peak=1e-4,
+        temperature=2.0,
+        hard=0.3,
+        momentum=0.97,
+        warmup=0.1,
+        narrow_every=4,
+        quantization_share=0.15,
     ),
 }
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from learn2compress.graph.blocks import Block
 from learn2compress.graph.channels import Channels
 from learn2compress.train.importance.protocol import Batch, Scores, add_along, zeros
 from learn2compress.train.losses import distillation_loss
@@ -70,6 +71,10 @@ class Taylor:
 
     def __call__(self, channels: Channels, batches: Iterator[Batch]) -> Scores:
         """See `Importance`."""
+        return self.with_blocks(channels, batches)[0]
+
+    def with_blocks(self, channels: Channels, batches: Iterator[Batch]) -> tuple[Scores, dict[str, float]]:
+        """The scores of channels, and those of removable blocks on the same scale: each as one gate on its branch."""
         # Layers are judged whether or not the user froze them.
         frozen = [layer for layer in channels.graph.layers if not layer.trainable]
         for layer in frozen:
@@ -78,15 +83,26 @@ class Taylor:
         recorder = GateRecorder(learning_rate=1.0)
         judged.compile(optimizer=recorder, jit_compile=False)
         scores = zeros(channels)
+        ends = {block.name: _last_weighted(channels, block) for block in channels.blocks}
+        blocks = {name: 0.0 for name, layer in ends.items() if layer is not None}
         for pixels, labels in batches:
             judged.train_on_batch(pixels, labels)
             found = zip(judged.trainable_variables, recorder.products, strict=True)
             products = {id(variable): np.asarray(product, np.float64) for variable, product in found}
             for layer in channels.graph.layers:
                 _add_gates(scores, channels, layer, products)
+            for name in blocks:
+                found_here = [products[id(w)].sum() for w in ends[name].weights if id(w) in products]
+                blocks[name] += float(sum(found_here)) ** 2
         for layer in frozen:
             layer.trainable = False
-        return scores
+        return scores, blocks
+
+
+def _last_weighted(channels: Channels, block: Block) -> Any:
+    """The last layer of a block that has weights: a gate on it is one on the branch. None where there is none."""
+    operations = [channels.graph.calls[position].operation for position in sorted(block.calls, reverse=True)]
+    return next((one for one in operations if isinstance(one, keras.Layer) and one.trainable_variables), None)
 
 
 def _add_gates(scores: Scores, channels: Channels, layer: Any, products: dict[int, Any]) -> None:

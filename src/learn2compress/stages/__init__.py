@@ -1,0 +1,1 @@
+"""The steps of a run that join several stages: planning, the trial of what was planned, and the finish."""

@@ -1,0 +1,169 @@
+"""What is done to the trained members: they are written, verified, and held against the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from learn2compress.core.dataset import Dataset, ImageSplit
+from learn2compress.core.errors import ConversionError, VerificationError
+from learn2compress.core.family import Accuracy, Member, Model
+from learn2compress.core.member import MemberSpec
+from learn2compress.core.progress import Progress
+from learn2compress.export.verify import verify
+from learn2compress.export.write import write_baselines, write_member
+from learn2compress.inputs.symbolic import pixels_to_probabilities
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.manifest import WrittenMember
+from learn2compress.measure.accuracy import score, tflite_probabilities
+from learn2compress.measure.graph import describe
+from learn2compress.plan.budget import VERIFIED_IMAGES, finish_seconds
+from learn2compress.plan.outcome import collapses
+from learn2compress.stages.metadata import metadata
+from learn2compress.stages.planning import Plan
+from learn2compress.tasks import Task
+from learn2compress.train.quantize import folded, predict, unquantized, with_probabilities
+from learn2compress.train.sparsity import zero_share
+from learn2compress.train.trainable import with_pixels
+
+CALIBRATION_IMAGES = 100
+# However small a member is, running it takes this share of the teacher's time: reading images, calling.
+LEAST_SHARE = 0.2
+
+
+def teacher_files(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
+    """The teacher as float32 and as post-training int8; nothing, with a warning, where it can't be written."""
+    if teacher.keras_model is None:
+        return []
+    indices = np.linspace(0, len(dataset.train) - 1, min(CALIBRATION_IMAGES, len(dataset.train))).astype(int)
+    samples = dataset.train.batch(indices, teacher.input_size)
+    with progress.stage("baselines"):
+        try:
+            return list(write_baselines(pixels_to_probabilities(teacher), teacher.input_size, samples, folder))
+        except ConversionError as error:
+            progress.warn(f"the teacher can't be written as a baseline: {error.what}")
+            return []
+
+
+def export_members(
+    plan: Plan,
+    trained: Sequence[keras.Model],
+    quantized: Sequence[keras.Model],
+    task: Task,
+    teacher: Teacher,
+    dataset: Dataset,
+    staging: Path,
+    progress: Progress,
+    *,
+    sparse: bool,
+) -> tuple[list[WrittenMember], list[str]]:
+    """Writes the members that pass verification; says of the others why they are left out.
+
+    Args:
+        sparse: whether zeros among the weights were asked for.
+
+    Raises:
+        ConversionError: one can't be written.
+        VerificationError: none passed.
+    """
+    written, refused = [], []
+    with progress.stage("export", len(plan.specs)) as stage:
+        for spec, before, after in stage.track(zip(plan.specs, trained, quantized, strict=True)):
+            try:
+                written.append(export_member(spec, before, after, task, teacher, dataset, staging, sparse=sparse))
+            except VerificationError as error:
+                refused.append(f"{spec.name} is left out. {error.what}")
+                progress.warn(refused[-1])
+    if not written:
+        raise VerificationError("verify.none", f"No member passed verification. {' '.join(refused)}")
+    return written, refused
+
+
+def export_member(
+    spec: MemberSpec,
+    trained: keras.Model,
+    quantized: keras.Model,
+    task: Task,
+    teacher: Teacher,
+    dataset: Dataset,
+    staging: Path,
+    *,
+    sparse: bool,
+) -> WrittenMember:
+    """Writes a trained member and verifies the file against the fake-quantized model on real images.
+
+    The files are put into `models/` of the staging folder only after that.
+
+    Raises:
+        ConversionError: it can't be written.
+        VerificationError: the file does not behave like the model, or is not fully int8.
+    """
+    size, classes = spec.input_size, dataset.classes
+    before = folded(trained)
+    validation = score(predict(before, dataset.validation, size), dataset.validation.labels).accuracy
+    test = score(predict(before, dataset.test, size), dataset.test.labels).accuracy
+    complete = with_probabilities(quantized, spec.name.replace("-", "_"))
+    kept = with_pixels(unquantized(quantized, before), spec.name.replace("-", "_"))
+    unverified = staging / "unverified"
+    path = write_member(complete, kept, unverified, spec.name, size, metadata(task, spec, teacher, dataset))
+    # A small validation split is made up for by training images: one tie among 60 is no disagreement.
+    count = min(VERIFIED_IMAGES, len(dataset.validation))
+    more = min(VERIFIED_IMAGES - count, len(dataset.train))
+    parts = [(dataset.validation, count), (dataset.train, more)]
+    from_file = np.concatenate([tflite_probabilities(path, part, np.arange(n)) for part, n in parts if n])
+    from_model = np.concatenate([predict(complete, part, size, most=n) for part, n in parts if n])
+    assert from_model.shape[1] == classes  # the head was built for the data's classes
+    verification = verify(spec.name, from_file, from_model, describe(path).float_ops)
+    models = staging / "models"
+    models.mkdir(exist_ok=True)
+    (unverified / f"{spec.name}.keras").replace(models / f"{spec.name}.keras")
+    return WrittenMember(
+        spec, path.replace(models / path.name), validation, test, verification, zero_share(kept) if sparse else 0.0
+    )
+
+
+def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float) -> float:
+    """Seconds that export, verification and measurement will take.
+
+    Args:
+        baselines: the teacher's files, float32 first; may be empty.
+        rate: images per second of the teacher's labeller.
+    """
+    images = len(dataset.validation) + len(dataset.test)
+    # Images that are read from disk take as long to decode for a small member as for a large one.
+    light = bool(baselines) and dataset.test.stacked is not None
+    teacher = describe(baselines[0]).macs if light else 0
+    shares = [min(1.0, max(LEAST_SHARE, macs / teacher)) if teacher else 1.0 for macs in plan.macs]
+    return finish_seconds(images, rate, shares)
+
+
+def warn_of_collapses(
+    members: Sequence[Member], teacher: Model, dataset: Dataset, progress: Progress
+) -> Sequence[str]:
+    """Says of which members too little is left; returns what it said."""
+    sentences = collapses(members, teacher, dataset.classes)
+    for sentence in sentences:
+        progress.warn(sentence)
+    return sentences
+
+
+def direct_accuracy(teacher: Teacher, dataset: Dataset) -> Accuracy:
+    """Accuracy of a teacher that has no file: asked image by image."""
+    validation = score(_ask(teacher, dataset.validation), dataset.validation.labels)
+    test = score(_ask(teacher, dataset.test), dataset.test.labels)
+    return Accuracy(
+        validation=validation.accuracy,
+        test=test.accuracy,
+        validation_examples=validation.examples,
+        test_examples=test.examples,
+        per_class_test=test.per_class,
+    )
+
+
+def _ask(teacher: Teacher, split: ImageSplit) -> Any:
+    chunks = [np.arange(a, min(a + 250, len(split))) for a in range(0, len(split), 250)]
+    return np.concatenate([teacher.predict(split.batch(chunk, teacher.input_size)) for chunk in chunks])

@@ -1,0 +1,166 @@
+"""Planning with a rehearsal: the members are chosen, and each is written once untrained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import ConversionError, InputError, L2CError
+from learn2compress.core.member import MemberSpec, Start
+from learn2compress.core.options import Options
+from learn2compress.core.progress import Progress
+from learn2compress.core.target import Target
+from learn2compress.export.write import write_member
+from learn2compress.graph.slices import Part
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.plan.budget import trial_seconds
+from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member
+from learn2compress.sources.protocol import MemberSource
+from learn2compress.stages.metadata import metadata
+from learn2compress.tasks import Task
+from learn2compress.train.quantize import quantization_ready, with_probabilities
+from learn2compress.train.settings import SETTINGS, TrainingSettings
+from learn2compress.train.trainable import trainable
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained, and how.
+
+    Attributes:
+        specs: the members, widest first.
+        source: where they come from.
+        settings: hyperparameters.
+        macs: multiply-accumulates of each member.
+        sizes: bytes of each member's file, as rehearsed.
+        reason: why these.
+        start: what joint training sets before its first step.
+        trained: the members after a trial; empty before.
+    """
+
+    specs: tuple[MemberSpec, ...]
+    source: MemberSource
+    settings: TrainingSettings
+    macs: tuple[int, ...]
+    sizes: tuple[int, ...]
+    reason: str
+    start: Start
+    trained: tuple[Part, ...] = ()
+
+    def parts(self) -> list[Part]:
+        """The members to train."""
+        return list(self.trained) or [self.source.build(spec) for spec in self.specs]
+
+
+def plan_families(
+    task: Task, teacher: Teacher, dataset: Dataset, options: Options, staging: Path, progress: Progress
+) -> list[Plan]:
+    """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
+
+    Raises:
+        InputError: `target.unsatisfiable` or `route.teacher_refused`.
+        ConversionError: a member can't be written.
+    """
+    plans: list[Plan] = []
+    failures: list[L2CError] = []
+    for source in task.sources(teacher, dataset, options):
+        try:
+            plans.append(plan_family(source, task, teacher, dataset, options, staging, progress))
+        except (InputError, ConversionError) as error:
+            progress.note(f"{source.words}: {error.what}")
+            failures.append(error)
+        if plans and not trial_seconds(options.budget_seconds):
+            break
+    if not plans:
+        raise failures[0]
+    # A plan with fewer members gives less than was asked for, where another gives all.
+    most = max(len(plan.specs) for plan in plans)
+    return [plan for plan in plans if len(plan.specs) == most]
+
+
+def plan_family(
+    source: MemberSource,
+    task: Task,
+    teacher: Teacher,
+    dataset: Dataset,
+    options: Options,
+    staging: Path,
+    progress: Progress,
+) -> Plan:
+    """Chooses the members, and writes each of them once untrained.
+
+    The rehearsal shows that every member converts, to full int8, and gives the exact size of its file: what can
+    fail, fails before hours of training.
+
+    Raises:
+        InputError: `target.unsatisfiable` or `route.teacher_refused`.
+        ConversionError: a member can't be written.
+    """
+    progress.note(f"{source.words}: {source.reason}")
+    largest = largest_by_default(teacher.parameters)
+    wides = source.candidates()
+    narrows: dict[str, list[Candidate]] = {}
+    over: dict[str, float] = {}
+    with progress.stage("plan") as stage:
+        while True:
+            # Where an estimate was too low, what the member really takes decides in the next round.
+            widest = widest_member([_with_size(c, over) for c in wides], options.targets, largest).spec.name
+            if widest not in narrows:
+                narrows[widest] = source.narrower(next(c for c in wides if c.spec.name == widest), wides)
+            candidates = [_with_size(c, over) for c in narrows[widest]]
+            chosen = choose_members(candidates, options.targets, options.students, largest)
+            sizes = [
+                _rehearsed_bytes(task, source, candidate.spec, teacher, dataset, staging / "rehearsal")
+                for candidate in stage.track(chosen)
+            ]
+            found = _over_target(chosen, sizes, options.targets, candidates)
+            if not found:
+                break
+            over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
+    specs = tuple(candidate.spec for candidate in chosen)
+    for candidate, size in zip(chosen, sizes, strict=True):
+        spec, cost = candidate.spec, candidate.cost
+        progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
+    settings = SETTINGS[source.kind].for_size(teacher.input_size)
+    macs = tuple(candidate.cost.macs for candidate in chosen)
+    return Plan(specs, source, settings, macs, tuple(sizes), source.reason, source.start)
+
+
+def _rehearsed_bytes(
+    task: Task, source: MemberSource, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path
+) -> int:
+    model = source.build(spec).model
+    rng = np.random.default_rng(0)
+    # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
+    model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
+    quantized = with_probabilities(quantization_ready(trainable(model, "float32", 0.9)), "rehearsal")
+    path = write_member(quantized, None, folder, spec.name, spec.input_size, metadata(task, spec, teacher, dataset))
+    return path.stat().st_size
+
+
+def _over_target(
+    chosen: list[Candidate], sizes: list[int], targets: tuple[Target, ...], candidates: list[Candidate]
+) -> dict[str, float]:
+    """Name of the candidates whose real size breaks their bound -> real size over estimated size."""
+    bounds = {t.text: t for t in targets if t.metric == "size"}
+    names = {_identity(c.spec): c.spec.name for c in candidates}
+    return {
+        names[_identity(c.spec)]: size / c.cost.size_bytes
+        for c, size in zip(chosen, sizes, strict=True)
+        if any(text in bounds and not bounds[text].holds(size) for text in c.spec.targets)
+    }
+
+
+def _identity(spec: MemberSpec) -> tuple[object, ...]:
+    """What a member is, whatever it is called."""
+    return (spec.channels, spec.blocks, spec.cut, spec.removals)
+
+
+def _with_size(candidate: Candidate, over: dict[str, float]) -> Candidate:
+    factor = over.get(candidate.spec.name)
+    if factor is None:
+        return candidate
+    return replace(candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1))

@@ -1,0 +1,77 @@
+"""A trial: what was planned is trained for a short time, and the best goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.progress import Progress
+from learn2compress.graph.slices import Part
+from learn2compress.measure.accuracy import score
+from learn2compress.plan.budget import affordable_steps, trial_seconds
+from learn2compress.plan.comparison import scores
+from learn2compress.stages.planning import Plan
+from learn2compress.train.family import joint_training
+from learn2compress.train.fit import LabelledViews, Trained
+from learn2compress.train.quantize import predict
+from learn2compress.train.soft_labels import SoftLabels
+from learn2compress.train.trainable import plain
+from learn2compress.train.views import Views
+
+
+def best_by_trial(
+    plans: Sequence[Plan],
+    views: Views,
+    soft: SoftLabels,
+    dataset: Dataset,
+    progress: Progress,
+    *,
+    budget: float,
+    seed: int,
+) -> Plan:
+    """Trains each plan's members for the same time; the plan whose members are right most often, size for size, wins.
+
+    What the winner has learned is kept: its joint training goes on from there.
+
+    Args:
+        budget: seconds of the whole run.
+    """
+    if len(plans) == 1:
+        return plans[0]
+    found: list[tuple[Plan, list[float], tuple[Part, ...]]] = []
+    tried: list[Trained] = []
+    seconds = trial_seconds(budget)
+    for plan in plans:
+        batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
+        parts = plan.parts()
+        members, run = joint_training(
+            parts,
+            batches,
+            progress,
+            name=f"trial of {plan.source.words}",
+            start=plan.start,
+            settings=plan.settings,
+            seconds=seconds,
+            plan_steps=affordable_steps,
+        )
+        models = [plain(member) for member in members]
+        labels = dataset.validation.labels
+        accuracies = [
+            score(predict(model, dataset.validation, spec.input_size), labels).accuracy
+            for model, spec in zip(models, plan.specs, strict=True)
+        ]
+        trained = tuple(Part(model, part.positions) for model, part in zip(models, parts, strict=True))
+        found.append((plan, accuracies, trained))
+        tried.append(run)
+    means = scores([(plan.sizes, accuracies) for plan, accuracies, _ in found])
+    best = max(range(len(plans)), key=lambda number: means[number])
+    plan, _, trained = found[best]
+    said = [
+        f"{100 * mean:.1f} % for {plan.source.words} ({run.epochs:.1f} epochs in {run.seconds:.0f} s)"
+        for mean, (plan, _, _), run in zip(means, found, tried, strict=True)
+    ]
+    others = ", ".join(said[:best] + said[best + 1 :])
+    reason = f"in a trial, size for size, {said[best]} of the validation images right against {others}"
+    progress.note(f"{plan.source.words}: {reason}")
+    return replace(plan, reason=reason, start="as built", trained=trained)

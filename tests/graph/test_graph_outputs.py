@@ -1,0 +1,61 @@
+"""A classifier that gives some of its outputs only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.graph.outputs import with_outputs
+
+KEPT = np.array([4, 0, 2])
+
+
+def classifier(*, activation: str | None = None, last: Any = None, nested: bool = False) -> Any:
+    from keras import Input, Model, Sequential, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(image)
+    x = layers.GlobalAveragePooling2D()(x)
+    head = [layers.Dense(6, activation=activation, name="scores", bias_initializer="normal")]
+    head += [last] if last is not None else []
+    if nested:
+        return Model(image, Sequential([Input((8,)), *head])(x))
+    for layer in head:
+        x = layer(x)
+    return Model(image, x)
+
+
+@pytest.fixture
+def images() -> Any:
+    return np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_logits_are_those_of_the_kept_outputs_in_their_new_order(images: Any, nested: bool) -> None:
+    model = classifier(nested=nested)
+    narrowed = with_outputs(model, KEPT)
+    np.testing.assert_allclose(narrowed.predict(images), model.predict(images)[:, KEPT], atol=1e-6)
+    assert narrowed.count_params() == model.count_params() - 3 * 9
+    assert model.output_shape == (None, 6)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_probabilities_sum_to_one_again(images: Any, inside: bool) -> None:
+    from keras import layers
+
+    model = classifier(activation="softmax") if inside else classifier(last=layers.Softmax())
+    some = model.predict(images)[:, KEPT]
+    expected = some / some.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(with_outputs(model, KEPT).predict(images), expected, atol=1e-6)
+
+
+def test_outputs_that_no_dense_layer_makes_are_refused() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3))
+    model = Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3)(image)))
+    with pytest.raises(ValueError, match="Dense"):
+        with_outputs(model, KEPT)

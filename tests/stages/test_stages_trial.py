@@ -1,0 +1,93 @@
+"""Sources are tried where there is time, and the better one goes on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.core.options import Options
+from learn2compress.core.progress import SILENT, Event, Progress
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES, SIZE = 3, 16
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Any:
+    from learn2compress.inputs.dataset import load_dataset
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % CLASSES
+    images = rng.integers(0, 120, (300, SIZE, SIZE, 3), np.uint8)
+    images[np.arange(300), :, :, labels] += 60
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:60], "y_test": labels[:60]}
+    return load_dataset(arrays, test_data=None, labels=None, seed=0, progress=SILENT)
+
+
+@pytest.fixture(scope="module")
+def teacher(dataset: Any) -> Any:
+    from keras import Input, Model, layers, losses, optimizers, utils
+
+    from learn2compress.inputs.teacher import load_teacher
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Rescaling(1 / 128, offset=-1.0)(image)
+    for number, channels in enumerate((32, 48, 64)):
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(layers.BatchNormalization(momentum=0.8, name=f"norm{number}")(x))
+    model = Model(image, layers.Dense(CLASSES, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    model.compile(optimizers.Adam(0.005), losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(dataset.train.stacked.astype(np.float32), dataset.train.labels, batch_size=30, epochs=5, verbose=0)
+    return load_teacher(model, dataset=dataset, preprocess="auto", progress=SILENT)
+
+
+def planned(teacher: Any, dataset: Any, tmp_path: Any, budget: str, route: str = "teacher") -> list[Any]:
+    from learn2compress.stages.planning import plan_families
+    from learn2compress.tasks import IMAGE_CLASSIFICATION
+
+    options = Options.check(budget=budget, route=route, students=2)
+    return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT)
+
+
+def test_a_short_budget_plans_one_source_and_a_long_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:
+    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "5m")] == ["cuts"]
+    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "1h")] == ["cuts", "prunings"]
+    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "1h", "prunings")] == ["prunings"]
+
+
+def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
+    teacher: Any, dataset: Any, tmp_path: Any
+) -> None:
+    from learn2compress.stages.trial import best_by_trial
+    from learn2compress.train.soft_labels import soft_labels
+    from learn2compress.train.views import Views, ViewSpec
+
+    plans = planned(teacher, dataset, tmp_path, "1h")
+    views = Views(dataset.train, ViewSpec(1, (SIZE, SIZE), 0))
+    soft, _ = soft_labels(teacher, views, CLASSES, tmp_path, SILENT)
+    # A plan that can learn nothing: its learning rate is zero and its start is not the teacher's.
+    lame = replace(plans[0], start="as built", settings=replace(plans[0].settings, peak=0.0))
+    events: list[Event] = []
+    chosen = best_by_trial([lame, plans[1]], views, soft, dataset, Progress(events.append), budget=60, seed=0)
+    assert chosen.source.kind == "prunings"
+    assert chosen.start == "as built"
+    assert "in a trial" in chosen.reason
+    assert "cuts of the teacher" in chosen.reason
+    fresh, trained = plans[1].parts(), chosen.parts()
+    assert [part.model.count_params() for part in trained] == [part.model.count_params() for part in fresh]
+    kernels = [np.asarray(parts[0].model.get_layer("conv1").kernel) for parts in (fresh, trained)]
+    assert (kernels[0] != kernels[1]).any()
+
+
+def test_a_single_plan_is_taken_without_a_trial(teacher: Any, dataset: Any, tmp_path: Any) -> None:
+    from learn2compress.stages.trial import best_by_trial
+
+    (plan,) = planned(teacher, dataset, tmp_path, "5m")
+    nothing: Any = None
+    assert best_by_trial([plan], nothing, nothing, dataset, SILENT, budget=300, seed=0) is plan

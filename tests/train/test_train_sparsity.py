@@ -1,0 +1,97 @@
+"""Weights that become zero stay zero, through training and quantization-aware training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learn2compress.core.progress import SILENT
+from learn2compress.graph.slices import Part
+from learn2compress.train.family import joint_training
+from learn2compress.train.fit import LabelledViews
+from learn2compress.train.quantize import quantization_aware_training, quantization_ready
+from learn2compress.train.settings import SETTINGS
+from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.sparsity import FEWEST_WEIGHTS, REACHED_AT, MagnitudeMasks, prunable_kernels, zero_share
+from learn2compress.train.views import Views, ViewSpec
+
+SETTING = replace(SETTINGS["prunings"], batch_size=30, momentum=0.8)
+
+
+def kernel(*shape: int, seed: int = 0) -> Any:
+    import keras
+
+    return keras.Variable(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+@settings(max_examples=20, deadline=None)
+@given(sparsity=st.floats(0.1, 0.95), seed=st.integers(0, 99))
+def test_the_smallest_weights_go_and_the_others_stay_as_they_are(sparsity: float, seed: int) -> None:
+    weights = kernel(3, 3, 16, 16, seed=seed)
+    before = np.asarray(weights)
+    MagnitudeMasks([weights], sparsity).at(1.0)
+    after = np.asarray(weights)
+    assert (after == 0).mean() == pytest.approx(sparsity, abs=1 / before.size)
+    np.testing.assert_array_equal(after[after != 0], before[after != 0])
+    assert np.abs(before[after == 0]).max() <= np.abs(before[after != 0]).min()
+
+
+def test_zeros_grow_by_a_cubic_and_stand_still_at_the_end() -> None:
+    weights = kernel(100, 100)
+    masks = MagnitudeMasks([weights], 0.8)
+    shares = []
+    for progress in np.linspace(0, 1, 41):
+        masks.at(float(progress))
+        shares.append((np.asarray(weights) == 0).mean())
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[20] == pytest.approx(0.8 * (1 - (1 - 0.5 / REACHED_AT) ** 3), abs=0.025)
+    assert shares[-1] == shares[round(40 * REACHED_AT) + 1] == pytest.approx(0.8, abs=1e-3)
+
+
+def test_small_depthwise_and_one_dimensional_weights_are_left_alone() -> None:
+    small, depthwise, vector = kernel(FEWEST_WEIGHTS // 10, 9), kernel(3, 3, 512, 1), kernel(5000)
+    assert prunable_kernels([small, depthwise, vector]) == []
+
+
+def test_zeros_of_a_family_last_until_the_int8_grid(
+    tiny_member: Callable[..., Any],
+    split: Callable[..., Any],
+    counting_teacher: Callable[..., Any],
+    tmp_path: Any,
+) -> None:
+    views = Views(split(90), ViewSpec(2, (12, 12), 0))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
+    batches = LabelledViews(views, soft, 30, 0)
+
+    def steps(seconds: float, step_seconds: float, per_epoch: int) -> int:
+        return 20
+
+    members, _ = joint_training(
+        [Part(tiny_member(32)), Part(tiny_member(16))],
+        batches,
+        SILENT,
+        start="as built",
+        settings=SETTING,
+        sparsity=0.6,
+        seconds=0,
+        plan_steps=steps,
+    )
+    kernels = [np.asarray(member.get_layer("b").kernel) for member in members]
+    assert (kernels[0] == 0).mean() == pytest.approx(0.6, abs=0.01)
+    assert 0.4 < zero_share(members[0]) < 0.6  # small kernels have none
+    assert 0.3 < (kernels[1] == 0).mean() < 0.9
+    quantized = [quantization_ready(member) for member in members]
+    quantization_aware_training(
+        quantized, batches, SILENT, settings=SETTING, keep_zeros=True, seconds=0, plan_steps=steps
+    )
+    for model, before in zip(quantized, kernels, strict=True):
+        after = np.asarray(model.get_layer("b").kernel)
+        assert (after[before == 0] == 0).all()
+        assert (after[before != 0] != before[before != 0]).any()
