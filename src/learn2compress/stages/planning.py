@@ -101,10 +101,10 @@ def plan_family(
     """
     progress.note(f"{source.words}: {source.reason}")
     largest = largest_by_default(teacher.parameters)
-    wides = source.candidates()
     narrows: dict[str, list[Candidate]] = {}
     over: dict[str, float] = {}
     with progress.stage("plan") as stage:
+        wides = source.candidates()
         while True:
             # Where an estimate was too low, what the member really takes decides in the next round.
             widest = widest_member([_with_size(c, over) for c in wides], options.targets, largest).spec.name
