@@ -157,10 +157,11 @@ def train(
     """Joint training as in `train.family`, but that whitening may be left out and compiling costs no time."""
     case = CASES[name]
     members = [trainable(model, case.settings.dtype, case.settings.momentum) for model in models]
-    family = JointFamily(members, case.settings.temperature, case.settings.hard)
+    settings = case.settings
+    family = JointFamily(members, settings.temperature, settings.hard, narrow_every=settings.narrow_every)
     if case.whitened:
         whiten_stems(members, batches.batch(0)[0])
-    compile_family(family, optimizer_for("fresh", case.settings))
+    compile_family(family, optimizer_for(case.settings))
     step_seconds = time_step(family, batches)
     trained = fit(
         family,
