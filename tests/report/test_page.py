@@ -81,7 +81,7 @@ def test_page_loads_nothing(family: Family, tmp_path: Path) -> None:
 def test_headline_and_cost_are_said_in_words(family: Family, tmp_path: Path) -> None:
     text = page(family, tmp_path).text
     assert "Three models, 11× to 143× smaller than the teacher." in text
-    assert "The most accurate, large, is right on 90.6 % of 372 test examples" in text
+    assert "The best on validation images, large, is right on 90.6 % of 372 test examples" in text
     assert "The smallest, small, keeps 81.7 % in 94.8 kB." in text
 
 

@@ -35,7 +35,7 @@ def subline(family: Family) -> str:
     best = most_accurate(family)
     least = min(family.members, key=lambda m: m.size_bytes or 0)
     text = (
-        f"The most accurate, {best.name}, is right on {percent(best.accuracy.test)} of "
+        f"The best on validation images, {best.name}, is right on {percent(best.accuracy.test)} of "
         f"{best.accuracy.test_examples:,} test examples where the teacher is right on {percent(teacher.test)}"
         f" ({_change(best.accuracy_drop)})."
     )
