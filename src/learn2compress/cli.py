@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from learn2compress.core.errors import EXIT_INTERRUPTED, L2CError
-from learn2compress.core.options import DEFAULT_BUDGET
 from learn2compress.core.version import __version__
 
 if TYPE_CHECKING:
@@ -44,14 +44,20 @@ def _errors(command: Command) -> Command:
             click.echo(str(error), err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(
-                "\ninterrupted: nothing was written. Soft labels that were computed are kept; the same command "
-                "starts from them.",
-                err=True,
-            )
+            click.echo(f"\ninterrupted: {_how_to_go_on(kwargs.get('out'))}", err=True)
             sys.exit(EXIT_INTERRUPTED)
 
     return cast("Command", wrapped)
+
+
+def _how_to_go_on(out: Path | None) -> str:
+    from learn2compress.core.folder import unfinished
+
+    if out is None or unfinished(out) is None:
+        return "nothing was written."
+    return "what was reached is kept. The same command goes on from there, and so does\n  " + shlex.join(
+        ["l2c", "compress", "--resume", "--out", str(out)]
+    )
 
 
 @contextlib.contextmanager
@@ -87,35 +93,37 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("model", type=PATH)
-@click.option("--data", required=True, type=PATH, help="Folder of class folders, of train/val/test, or .npz.")
+@click.argument("model", type=PATH, required=False)
+@click.option("--data", type=PATH, help="Folder of class folders, of train/val/test, or .npz.")
 @click.option("--out", required=True, type=PATH, help="Folder to write the family to.")
 @click.option("--test-data", type=PATH, help="Other data for the test split.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
-@click.option("--students", default=3, show_default=True, help="Least number of members.")
+@click.option("--students", type=int, help="Least number of members.  [default: 3]")
 @click.option("--target", "targets", multiple=True, metavar="EXPR", help="A bound, as in 'size<=100KB'.")
-@click.option("--budget", default=DEFAULT_BUDGET, show_default=True, help="Time for the whole run.")
+@click.option("--budget", help="Time for the whole run.  [default: 20m]")
 @click.option(
     "--from",
     "route",
-    default="auto",
-    show_default=True,
     help="teacher: the teacher's own layers, fewer (cuts) or narrower (prunings); fresh: students of our own; auto: "
-    "what the data and a short trial speak for.",
+    "what the data and a short trial speak for.  [default: auto]",
 )
 @click.option(
     "--preprocess",
-    default="auto",
-    show_default=True,
-    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.",
+    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.  [default: auto]",
 )
-@click.option("--sparsity", default=0.0, show_default=True, help="Share of weights that become zero: smaller zipped.")
-@click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+@click.option("--sparsity", type=float, help="Share of weights that become zero: smaller zipped.  [default: 0]")
+@click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
+@click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
+@click.option("--recipe", type=PATH, help="TOML file that says all this, such as a run's recipe.toml.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run in OUT, with its options.")
 @as_json
 @quiet
 @_errors
 def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Compress MODEL, a .keras or .h5 image classifier, into OUT.
+
+    The same command again goes on with a run that was interrupted.
 
     Exit codes: 0 done; 2 the input is wrong; 3 no member meets a target; 130 interrupted.
     """
@@ -126,12 +134,18 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     # Checked here too, because loading TensorFlow takes seconds and these mistakes are found without it.
     from learn2compress.core.folder import check_folder
     from learn2compress.core.options import Options
+    from learn2compress.core.recipe import Recipe, check_given
     from learn2compress.inputs.keras_file import check_keras_file
 
-    names = ("students", "targets", "budget", "route", "preprocess", "seed", "sparsity")
-    Options.check(**{name: options[name] for name in names if name in options})
-    check_folder(out)
-    check_keras_file(options["model"])
+    options["targets"] = options.get("targets") or None
+    names = Recipe.model_fields.keys() & options.keys()
+    given = {name: str(value) if isinstance(value := options[name], Path) else value for name in names}
+    if not options.get("resume"):
+        recipe = Recipe.compose(options.get("recipe"), options.get("settings", ()), given)
+        Options.of(recipe)
+        check_given(recipe.model_dump())
+        check_folder(out)
+        check_keras_file(Path(recipe.model))
     from learn2compress.core.silence import silenced
 
     with silenced():  # TensorFlow greets everyone on import
@@ -139,14 +153,27 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.core.errors import TargetsUnmetError
     from learn2compress.core.progress import Progress
 
-    model, data = options.pop("model"), options.pop("data")
-    with _listeners(as_json or silent) as listeners:
+    with _listeners(as_json or silent) as listeners, _terminated_like_interrupted():
         try:
-            family = run(model, data, out=out, progress=Progress(*listeners), **options)
+            family = run(out=out, progress=Progress(*listeners), **options)
         except TargetsUnmetError:
             _show_unless(as_json, out)
             raise
     _print_family(family, as_json)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A polite end by the system (SIGTERM) keeps the place as Ctrl-C does."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_unless(as_json: bool, out: Path) -> None:

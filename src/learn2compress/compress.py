@@ -9,12 +9,14 @@ from typing import Any
 
 import keras
 
-from learn2compress.core.clock import Clock
+from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.family import Family
-from learn2compress.core.folder import cache_folder, check_folder, staged
-from learn2compress.core.options import DEFAULT_BUDGET, Options
+from learn2compress.core.folder import cache_folder, check_folder, complete, run_folder
+from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
+from learn2compress.core.recipe import RECIPE
+from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
 from learn2compress.inputs.checks import check_teacher_fits
 from learn2compress.inputs.keras_file import check_keras_file
@@ -23,45 +25,53 @@ from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_files
 from learn2compress.measure.runner import fastest_labeller
-from learn2compress.plan.budget import affordable_steps, affordable_views, phases
+from learn2compress.plan.budget import steps_planner
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
+from learn2compress.stages.asked import Asked, asked_for, check_same_inputs, legible_failures, resolved
+from learn2compress.stages.budget import mirrored, planned_phases, view_count
 from learn2compress.stages.finish import (
     direct_accuracy,
     export_members,
-    finish_estimate,
     teacher_files,
     warn_of_collapses,
 )
 from learn2compress.stages.planning import plan_families
+from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION
+from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
-from learn2compress.train.mirroring import mirroring_is_harmless
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
 
 def compress(
-    model: Any,
-    data: Any,
+    model: Any = None,
+    data: Any = None,
     *,
     out: str | Path,
     test_data: Any = None,
     labels: str | Path | Sequence[str] | None = None,
-    students: int = 3,
-    targets: Sequence[str] = (),
-    budget: str | float = DEFAULT_BUDGET,
-    route: str = "auto",
-    preprocess: str = "auto",
-    seed: int = 0,
-    sparsity: float = 0.0,
+    students: int | None = None,
+    targets: Sequence[str] | None = None,
+    budget: str | float | None = None,
+    route: str | None = None,
+    preprocess: str | None = None,
+    seed: int | None = None,
+    sparsity: float | None = None,
+    preset: str | None = None,
+    recipe: str | Path | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
     progress: Progress | None = None,
     command: str = "",
 ) -> Family:
     """Compresses a trained image classifier into a family of int8 LiteRT models.
+
+    A run that was interrupted goes on where it was when it is asked for again with the same options.
 
     Args:
         model: path of a `.keras` or `.h5` file, a live `keras.Model`, or a callable that takes images
@@ -70,14 +80,19 @@ def compress(
         out: folder to write; new, empty, or a family that is to be replaced.
         test_data: examples for the test split, where `data` has none or others are wanted.
         labels: class names in the order of the teacher's outputs, or the path of a file with one a line.
-        students: how many members, at least.
+        students: how many members, at least; 3 by default.
         targets: bounds such as `"size<=100KB"`; each bound on size or MACs gets a member.
-        budget: time for the whole run, such as `"20m"`, or seconds; kept within 20 %.
+        budget: time for the whole run, such as `"20m"` (the default), or seconds; kept within 20 %.
         route: `fresh` (students of our own), `cuts` (the teacher cut at a depth), `prunings` (the teacher narrowed),
-            `teacher` (either of these) or `auto`: what the amount of data and a short trial speak for.
-        preprocess: what the teacher wants done to pixels 0..255, or `auto` to find out.
-        seed: of every random choice.
+            `teacher` (either of these) or `auto`, the default: what the amount of data and a short trial speak for.
+        preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
+        seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
+        preset: `fast`, `balanced` (the default) or `best`; see `core.recipe.PRESETS`.
+        recipe: path of a TOML recipe, such as the `recipe.toml` that a run writes; what is given here goes before it.
+        settings: `KEY=VALUE` of the recipe, as in `training.peak=0.02`; go before all else.
+        resume: go on with the unfinished run in `out` and take from it what is not given; return the family if there
+            is nothing more to do.
         progress: gets the events.
         command: the command line to quote in the report.
 
@@ -85,133 +100,168 @@ def compress(
         The family; its files lie in `out`.
 
     Raises:
-        InputError: the model, the data or an option can't be used as given; nothing was written.
+        InputError: the model, the data or an option can't be used as given; nothing was written, or what an earlier
+            process has reached is still there.
         TargetsUnmetError: the family was written, but no member meets some bound.
     """
-    clock = Clock()
-    options = Options.check(
-        students=students,
-        targets=targets,
-        budget=budget,
-        route=route,
-        preprocess=preprocess,
-        seed=seed,
-        sparsity=sparsity,
-    )
     folder = check_folder(out)
-    if isinstance(model, str | Path):
-        check_keras_file(Path(model).expanduser())
-    task = IMAGE_CLASSIFICATION
-    progress = progress or Progress()
-    keras.utils.set_random_seed(seed)
-    with staged(folder) as staging:
-        progress = progress.with_listener(EventLog(staging / "run.jsonl"))
-
-        with clock.stage("inputs"):
-            dataset = task.load_dataset(data, test_data=test_data, labels=labels, seed=seed, progress=progress)
-            teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, progress=progress)
-            check_teacher_fits(teacher, dataset, progress)
-
-        with clock.stage("plan"):
-            plans = plan_families(task, teacher, dataset, options, staging, progress)
-
-        with clock.stage("baselines"):
-            baselines = teacher_files(teacher, dataset, staging / "baseline", progress)
-            labeller, rate, labelled_by = fastest_labeller(teacher, next(iter(baselines), None), dataset.validation)
-
-        with clock.stage("soft labels"):
-            flip = mirroring_is_harmless(teacher, dataset.validation)
-            count = affordable_views(options.budget_seconds, len(dataset.train), rate)
-            views = Views(dataset.train, ViewSpec(count, teacher.input_size, seed, flip))
-            soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
-
-        with clock.stage("trial"):
-            plan = best_by_trial(plans, views, soft, dataset, progress, budget=options.budget_seconds, seed=seed)
-            batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
-
-        finish = finish_estimate(plan, dataset, baselines, rate)
-        remaining = options.budget_seconds - clock.elapsed
-        time = phases(remaining, finish, plan.settings.quantization_share)
-
-        with clock.stage("joint training"):
-            members, joint = joint_training(
-                plan.parts(),
-                batches,
-                progress,
-                start=plan.start,
-                settings=plan.settings,
-                sparsity=options.sparsity,
-                seconds=time.joint_seconds,
-                plan_steps=affordable_steps,
-            )
-
-        with clock.stage("quantization-aware training"):
-            quantized = [quantization_ready(member) for member in members]
-            tuning = quantization_aware_training(
-                quantized,
-                batches,
-                progress,
-                settings=plan.settings,
-                keep_zeros=options.sparsity > 0,
-                seconds=time.quantization_seconds,
-                plan_steps=affordable_steps,
-            )
-
-        with clock.stage("export"):
-            written, refused = export_members(
-                plan,
-                members,
-                quantized,
-                task,
-                teacher,
-                dataset,
-                staging,
-                progress,
-                sparse=options.sparsity > 0,
-            )
-            (staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
-
-        with clock.stage("measurement"):
-            paths = [*baselines, *(member.path for member in written)]
-            measured = measure_files(paths, dataset, progress)
-            direct = None if baselines else direct_accuracy(teacher, dataset)
-
-        teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
-        collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)
-        family = Family(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            version=__version__,
-            task=task.name,
-            command=command,
-            seed=seed,
-            budget_seconds=options.budget_seconds,
-            elapsed_seconds=round(clock.elapsed, 1),
-            stage_seconds={name: round(seconds, 1) for name, seconds in clock.seconds.items()},
-            route=plan.source.route,
-            teacher=teacher_model,
-            baselines=baseline_models,
-            members=member_models,
-            dataset=describe_data(dataset),
-            environment=environment(),
-            plan={
-                "members": plan.source.words,
-                "reason": plan.reason,
-                "views": count,
-                "views from the cache": count - computed,
-                "mirrored views": flip,
-                "labelled by": labelled_by,
-                "joint training": joint.summary(),
-                "quantization-aware training": tuning.summary(),
-                "preprocessing of the teacher": teacher.preprocess.name,
-                "sparsity": options.sparsity,
-            },
-            targets=tuple(target.text for target in options.targets),
-            notes=(*dataset.notes, *refused, *collapsed),
-            folder=folder,
-        )
-        family.write(staging)
-        write_report(family, staging)
-
+    given = {
+        "model": model,
+        "data": data,
+        "test_data": test_data,
+        "labels": labels,
+        "students": students,
+        "targets": targets,
+        "budget": budget,
+        "route": route,
+        "preprocess": preprocess,
+        "seed": seed,
+        "sparsity": sparsity,
+        "preset": preset,
+    }
+    asked = asked_for(folder, given, recipe, settings, resume=resume)
+    options = Options.of(asked.recipe)
+    if not (resume and asked.finished):
+        if asked.recipe.model:
+            check_keras_file(Path(asked.recipe.model))
+        with run_folder(folder, asked.recipe) as run, legible_failures(run):
+            if not complete(run):
+                write_family(run, asked, options, progress or Progress(), command)
+    family = Family.load(folder)
     if unmet := unmet_targets(family, options.targets):
         raise TargetsUnmetError("targets.unmet", unmet, f"the nearest family was written to {folder}.")
     return family
+
+
+def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
+    """The run itself: all files of the family into the staging folder, from whatever is there already."""
+    clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.seed
+    keras.utils.set_random_seed(seed)
+    progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
+    if run.resumed:
+        progress.note(f"going on with the unfinished run, after {show_duration(clock.elapsed)} of work")
+
+    with clock.stage("inputs"):
+        dataset = task.load_dataset(
+            asked.data, test_data=asked.test_data, labels=asked.labels, seed=seed, progress=progress
+        )
+        teacher = load_teacher(asked.model, dataset=dataset, preprocess=options.preprocess, progress=progress)
+        check_teacher_fits(teacher, dataset, progress)
+        check_same_inputs(run, teacher, dataset)
+
+    with clock.stage("plan"):
+        plans = recalled_plans(
+            run,
+            "planned",
+            lambda: plan_families(task, teacher, dataset, options, run.staging, progress),
+        )
+
+    with clock.stage("baselines"):
+        baselines = teacher_files(teacher, dataset, run, progress)
+        labeller, rate, labelled_by = fastest_labeller(teacher, next(iter(baselines), None), dataset.validation)
+
+    with clock.stage("soft labels"):
+        flip = run.recall("mirrored views", lambda: mirrored(options, teacher, dataset))
+        count = run.recall("views", lambda: view_count(options, dataset, rate))
+        views = Views(dataset.train, ViewSpec(count, teacher.input_size, seed, flip))
+        soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
+        cached = run.recall("views from the cache", lambda: count - computed)
+
+    def checkpoint(name: str) -> TrainingCheckpoint:
+        return TrainingCheckpoint(run.folder / f"{name}.npz", run.keep)
+
+    with clock.stage("trial"):
+        (plan,) = recalled_plans(
+            run,
+            "chosen",
+            lambda: [
+                best_by_trial(
+                    plans,
+                    views,
+                    soft,
+                    dataset,
+                    progress,
+                    budget=options.budget_seconds,
+                    seed=seed,
+                    checkpoint=checkpoint,
+                )
+            ],
+        )
+        batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
+
+    time = planned_phases(run, plan, dataset, baselines, rate, options)
+
+    with clock.stage("joint training"):
+        members, joint = joint_training(
+            plan.parts,
+            batches,
+            progress,
+            start=plan.start,
+            settings=plan.settings,
+            sparsity=options.sparsity,
+            seconds=time.joint_seconds,
+            plan_steps=steps_planner(options.training.joint_steps),
+            checkpoint=checkpoint("joint"),
+        )
+
+    with clock.stage("quantization-aware training"):
+        quantized = [quantization_ready(member) for member in members]
+        tuning = quantization_aware_training(
+            quantized,
+            batches,
+            progress,
+            settings=plan.settings,
+            keep_zeros=options.sparsity > 0,
+            seconds=time.quantization_seconds,
+            plan_steps=steps_planner(options.training.quantization_steps),
+            checkpoint=checkpoint("quantization"),
+        )
+
+    with clock.stage("export"):
+        written, refused = export_members(
+            plan, members, quantized, task, teacher, dataset, run, progress, sparse=options.sparsity > 0
+        )
+
+    with clock.stage("measurement"):
+        paths = [*baselines, *(member.path for member in written)]
+        measured = measure_files(paths, dataset, progress, run.recall)
+        direct = None if baselines else direct_accuracy(teacher, dataset)
+
+    teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
+    collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)
+    family = Family(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        task=task.name,
+        command=command,
+        seed=seed,
+        budget_seconds=options.budget_seconds,
+        elapsed_seconds=round(clock.elapsed, 1),
+        stage_seconds={name: round(seconds, 1) for name, seconds in clock.seconds.items()},
+        route=plan.route,
+        teacher=teacher_model,
+        baselines=baseline_models,
+        members=member_models,
+        dataset=describe_data(dataset),
+        environment=environment(),
+        plan={
+            "members": plan.words,
+            "reason": plan.reason,
+            "views": count,
+            "views from the cache": cached,
+            "mirrored views": flip,
+            "labelled by": labelled_by,
+            "joint training": joint.summary(),
+            "quantization-aware training": tuning.summary(),
+            "preprocessing of the teacher": teacher.preprocess.name,
+            "sparsity": options.sparsity,
+        },
+        targets=tuple(target.text for target in options.targets),
+        notes=(*dataset.notes, *refused, *collapsed),
+    )
+    (run.staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
+    resolved(asked.recipe, plan, teacher, views.spec, joint, tuning).write(
+        run.staging / RECIPE, f"Makes this family again: l2c compress --recipe {RECIPE} --out FOLDER"
+    )
+    family.write(run.staging)
+    write_report(family, run.staging)

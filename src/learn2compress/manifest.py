@@ -32,6 +32,28 @@ class WrittenMember:
     verification: Verification
     zeros: float
 
+    def record(self) -> dict[str, Any]:
+        """What JSON can hold of it."""
+        return {
+            "file": self.path.name,
+            "float_validation": self.float_validation,
+            "float_test": self.float_test,
+            "verification": self.verification.model_dump(mode="json"),
+            "zeros": self.zeros,
+        }
+
+    @staticmethod
+    def of(spec: MemberSpec, folder: Path, record: dict[str, Any]) -> WrittenMember:
+        """The member of a record, whose file lies in the folder."""
+        return WrittenMember(
+            spec=spec,
+            path=folder / record["file"],
+            float_validation=record["float_validation"],
+            float_test=record["float_test"],
+            verification=Verification.model_validate(record["verification"]),
+            zeros=record["zeros"],
+        )
+
 
 def describe_data(dataset: Dataset) -> DatasetSummary:
     """What the data was."""

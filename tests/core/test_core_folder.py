@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.folder import PARTS, cache_folder, check_folder, staged
+from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
+from learn2compress.core.folder import PARTS, cache_folder, check_folder, complete, run_folder, unfinished
+from learn2compress.core.recipe import Recipe
 
 
 def fill(folder: Path, word: str) -> None:
@@ -25,27 +28,75 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
+ASKED = Recipe(model="/teacher.keras", data="/photos")
+
+
 def test_all_that_was_staged_arrives_and_nothing_stays_beside_it(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "er" / "family"
-    with staged(check_folder(out)) as staging:
-        fill(staging, "new")
-        (staging / "scratch").mkdir()
-        assert not out.exists()
+    with run_folder(check_folder(out), ASKED) as run:
+        run.recall("plan", lambda: 1)
+        fill(run.staging, "new")
+        (run.staging / "scratch").mkdir()
+        assert [path.name for path in out.iterdir()] == [CHECKPOINTS]
     assert {path.name for path in out.iterdir()} == set(PARTS)
     assert set(contents(out).values()) == {"new"}
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_run_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+def stopped(out: Path, error: type[BaseException], *, reached: bool, word: str = "new") -> None:
+    """A run that fills the staging folder, lays something by or not, and fails."""
+    with pytest.raises(error), run_folder(check_folder(out), ASKED) as run:
+        fill(run.staging, word)
+        if reached:
+            run.recall("plan", lambda: word)
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, InputError])
+def test_a_run_that_fails_before_it_has_reached_anything_leaves_nothing(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     def fail() -> None:
-        with staged(check_folder(tmp_path / "family")) as staging:
-            fill(staging, "new")
-            raise error
+        with run_folder(check_folder(tmp_path / "deep" / "family"), ASKED) as run:
+            fill(run.staging, "new")
+            raise error("code", "what") if error is InputError else error
 
     with pytest.raises(error):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_run_that_has_reached_something_is_gone_on_with(tmp_path: Path, error: type[BaseException]) -> None:
+    out = tmp_path / "family"
+    stopped(out, error, reached=True)
+    assert unfinished(out) is not None
+    with run_folder(check_folder(out), ASKED) as run:
+        assert run.resumed
+        assert run.recall("plan", lambda: "another") == "new"
+    assert {path.name for path in out.iterdir()} == set(PARTS)
+    assert unfinished(out) is None
+
+
+def test_what_was_asked_for_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
+    out = tmp_path / "family"
+    stopped(out, KeyboardInterrupt, reached=True)
+    before = contents(out)
+    other = ASKED.model_copy(update={"budget": "1h"})
+    with pytest.raises(InputError, match="budget: '1h' here, '20m' there") as caught, run_folder(out, other):
+        pass
+    assert caught.value.code == "run.unfinished"
+    assert contents(out) == before
+
+
+def test_two_runs_into_one_folder_do_not_mix(tmp_path: Path) -> None:
+    with run_folder(tmp_path, ASKED) as run:
+        run.recall("plan", lambda: 1)
+        with pytest.raises(InputError) as caught, run_folder(check_folder(tmp_path), ASKED):
+            pass
+        assert caught.value.code == "run.under_way"
+        fill(run.staging, "new")
+    assert {path.name for path in tmp_path.iterdir()} == set(PARTS)
 
 
 def test_a_run_that_fails_leaves_the_family_that_was_there(tmp_path: Path) -> None:
@@ -53,16 +104,33 @@ def test_a_run_that_fails_leaves_the_family_that_was_there(tmp_path: Path) -> No
     out.mkdir()
     fill(out, "old")
     before = contents(out)
-
-    def fail() -> None:
-        with staged(check_folder(out)) as staging:
-            fill(staging, "new")
-            raise ValueError
-
-    with pytest.raises(ValueError):
-        fail()
+    stopped(out, ValueError, reached=False)
     assert contents(out) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["family"]
+    stopped(out, ValueError, reached=True)
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    with run_folder(check_folder(out), ASKED):
+        pass
+    assert set(contents(out).values()) == {"new"}
+
+
+@pytest.mark.parametrize("moved", range(len(PARTS) + 1))
+def test_a_move_that_was_killed_at_any_moment_is_brought_to_its_end(tmp_path: Path, moved: int) -> None:
+    out = tmp_path / "family"
+    out.mkdir()
+    fill(out, "old")
+    stopped(out, KeyboardInterrupt, reached=True)
+    run = Checkpoints(out / CHECKPOINTS)
+    run.recall("publishing", lambda: True)
+    for name in PARTS:  # what the move does first
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in PARTS[:moved]:
+        (run.staging / name).replace(out / name)
+    with run_folder(check_folder(out), ASKED) as again:
+        assert complete(again)
+    assert set(contents(out).values()) == {"new"}
+    assert {path.name for path in out.iterdir()} == set(PARTS)
 
 
 def test_a_family_is_replaced_whole_and_other_files_beside_it_stay(tmp_path: Path) -> None:
@@ -70,14 +138,27 @@ def test_a_family_is_replaced_whole_and_other_files_beside_it_stay(tmp_path: Pat
     out.mkdir()
     fill(out, "old")
     (out / "my notes.txt").write_text("mine")
-    with staged(check_folder(out)) as staging:
-        fill(staging, "new")
-        (staging / "run.jsonl").unlink()
+    with run_folder(check_folder(out), ASKED) as run:
+        fill(run.staging, "new")
+        (run.staging / "run.jsonl").unlink()
     found = contents(out)
     assert found.pop("my notes.txt") == "mine"
     assert set(found.values()) == {"new"}
     assert not any("old" in name for name in found)
     assert "run.jsonl" not in found
+
+
+@pytest.mark.parametrize("with_a_family", [True, False])
+def test_checkpoints_of_someone_else_are_not_touched(tmp_path: Path, with_a_family: bool) -> None:
+    (tmp_path / CHECKPOINTS).mkdir()
+    (tmp_path / CHECKPOINTS / "epoch-1.h5").write_text("mine")
+    if with_a_family:
+        fill(tmp_path, "old")
+    before = contents(tmp_path)
+    with pytest.raises(InputError) as caught:
+        check_folder(tmp_path)
+    assert caught.value.code == "out.not_empty"
+    assert contents(tmp_path) == before
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_not_touched(tmp_path: Path) -> None:

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
 class Clock:
-    """Counts from its creation; `seconds` holds what each stage took."""
+    """Counts from its creation, or on from what an earlier process of the same run counted.
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
+    Args:
+        seconds: what each stage took so far.
+        elapsed: of all of them.
+    """
+
+    def __init__(self, seconds: Mapping[str, float] | None = None, elapsed: float = 0.0) -> None:
+        self._started = time.perf_counter() - elapsed
+        self._seconds = dict(seconds or {})
+        self._running: tuple[str, float] | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds since the creation."""
         return time.perf_counter() - self._started
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each stage took, the one under way included."""
+        if self._running is None:
+            return dict(self._seconds)
+        name, since = self._running
+        return {**self._seconds, name: self._seconds.get(name, 0.0) + self.elapsed - since}
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Times a block under a name."""
-        started = self.elapsed
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + self.elapsed - started
+        self._running = name, self.elapsed
+        try:
+            yield
+        finally:
+            self._seconds, self._running = self.seconds, None

@@ -1,22 +1,26 @@
-"""The folder a run writes: refused early if it is not ours, filled all at once at the end."""
+"""The folder a run writes: refused early if it is not ours, filled at the end, unfinished runs kept to go on with."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 
+from learn2compress.core.checkpoints import CHECKPOINTS, STATE, Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
+from learn2compress.core.recipe import RECIPE, Recipe
 
 # What a run writes into the folder; a new run into the same folder replaces just these.
-PARTS = ("models", "baseline", "report.html", "labels.txt", "run.jsonl", MANIFEST)
+PARTS = ("models", "baseline", "teacher.keras", "report.html", "labels.txt", RECIPE, "run.jsonl", MANIFEST)
 LEAST_FREE_BYTES = 200_000_000
+_PUBLISHING = "publishing"
+_LOCK = "lock"
 
 
 def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
@@ -29,7 +33,7 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir():
         raise InputError("out.not_a_folder", f"{existing} is a file, not a folder.", "give another --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
         raise InputError(
             "out.not_empty",
             f"The folder {out} is not empty and holds no family ({MANIFEST} is missing).",
@@ -47,22 +51,111 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
     return folder
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether a run has written what lies there; not so where someone's own files lie where a run has its own."""
+    work = folder / CHECKPOINTS
+    foreign = work.is_dir() and not (work / _LOCK).exists() and any(work.iterdir())
+    begun = [path.name for path in folder.iterdir()] == [CHECKPOINTS]
+    return not foreign and ((folder / MANIFEST).is_file() or unfinished(folder) is not None or begun)
+
+
+def unfinished(folder: Path) -> Path | None:
+    """The recipe of the run that was begun in this folder and not ended, if there is one."""
+    recipe = folder / CHECKPOINTS / RECIPE
+    return recipe if recipe.is_file() else None
+
+
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A staging folder beside the final one; its content is moved there when the block ends well, else removed."""
-    first = next(p for p in (folder.parent, *folder.parents) if p.exists())
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".part", dir=first))
+def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
+    """The checkpoints of this run, new or gone on with; when the block ends well, the family moves to its place.
+
+    After an error, what was reached stays, to go on from; a run that had reached nothing leaves nothing. A family
+    that lies in the folder stays as it is until the new one is complete.
+
+    Args:
+        folder: from `check_folder`.
+        recipe: what is asked for.
+
+    Raises:
+        InputError: `run.unfinished` where an unfinished run with another recipe lies there, `run.under_way` where
+            another process is at it, `run.other_version`.
+    """
+    first_new = next((p for p in (*reversed(folder.parents), folder) if not p.exists()), None)
+    work = folder / CHECKPOINTS
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / _LOCK)
     try:
-        yield staging
-        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            "run.under_way",
+            f"Another process is at a run in {folder}.",
+            "wait until it has ended, or give another --out.",
+        ) from error
+    begun = unfinished(folder)
+    if begun is not None:
+        _check_same(folder, Recipe.compose(begun), recipe)
+    else:
+        _empty(work)  # of a run that was killed in its first or its last moment
+        recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
+    try:
+        checkpoints = Checkpoints(work)
+        checkpoints.staging.mkdir(exist_ok=True)
+        yield checkpoints
+        _publish(checkpoints, folder)
+        _discard(work)
+    except BaseException:
+        if not (work / STATE).is_file():
+            _discard(work)
+            if first_new is not None:
+                shutil.rmtree(first_new)
+        raise
+    finally:
+        lock.release()
+
+
+def _check_same(folder: Path, begun: Recipe, recipe: Recipe) -> None:
+    differences = recipe.differences(begun)
+    if differences:
+        raise InputError(
+            "run.unfinished",
+            f"{folder} holds an unfinished run that was asked for other things ({'; '.join(differences)}).",
+            f"--resume without these options goes on with it; to drop it, delete {folder / CHECKPOINTS}.",
+        )
+
+
+def _publish(checkpoints: Checkpoints, folder: Path) -> None:
+    """Moves the family to its place; interrupted at any moment, it can be done again."""
+
+    def clear() -> bool:
         # The manifest goes first and comes last: without it the folder is never taken for a whole family.
         for name in (MANIFEST, *PARTS):
             _remove(folder / name)
-        for name in PARTS:
-            if (staging / name).exists():
-                shutil.move(staging / name, folder / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        return True
+
+    checkpoints.recall(_PUBLISHING, clear)
+    for name in PARTS:
+        if (checkpoints.staging / name).exists():
+            _remove(folder / name)
+            (checkpoints.staging / name).replace(folder / name)
+
+
+def complete(checkpoints: Checkpoints) -> bool:
+    """Whether all of the family was written, and only had to be moved to its place."""
+    return checkpoints.knows(_PUBLISHING)
+
+
+def _discard(work: Path) -> None:
+    # The recipe first: without it nothing is taken for an unfinished run.
+    (work / RECIPE).unlink(missing_ok=True)
+    _empty(work)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _empty(work: Path) -> None:
+    for path in work.iterdir():
+        if path.name != _LOCK:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.recipe import DEFAULT_PRESET, PRESETS, Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
 
-DEFAULT_BUDGET = "20m"
+DEFAULT_BUDGET: str = PRESETS[DEFAULT_PRESET]["budget"]
 SHORTEST_BUDGET_SECONDS = 30
 # `teacher` is one of the last two: the teacher cut at a depth, or pruned.
 ROUTES = ("auto", "fresh", "teacher", "cuts", "prunings")
 MOST_STUDENTS = 8
+AUTOMATIC_VIEWS = ViewsRecipe()
+AUTOMATIC_TRAINING = TrainingRecipe()
 MOST_SPARSITY = 0.95
 
 
@@ -28,6 +31,29 @@ class Options:
     preprocess: str
     seed: int
     sparsity: float = 0.0
+    teacher: str = "fixed"
+    views: ViewsRecipe = AUTOMATIC_VIEWS
+    training: TrainingRecipe = AUTOMATIC_TRAINING
+
+    @staticmethod
+    def of(recipe: Recipe) -> Options:
+        """Reads and checks what a recipe asks for.
+
+        Raises:
+            InputError: as for `check`.
+        """
+        return Options.check(
+            students=recipe.students,
+            targets=recipe.targets,
+            budget=recipe.budget,
+            route=recipe.route,
+            preprocess=recipe.preprocess,
+            seed=recipe.seed,
+            sparsity=recipe.sparsity,
+            teacher=recipe.teacher,
+            views=recipe.views,
+            training=recipe.training,
+        )
 
     @staticmethod
     def check(
@@ -39,6 +65,9 @@ class Options:
         preprocess: str = "auto",
         seed: int = 0,
         sparsity: float = 0.0,
+        teacher: str = "fixed",
+        views: ViewsRecipe = AUTOMATIC_VIEWS,
+        training: TrainingRecipe = AUTOMATIC_TRAINING,
     ) -> Options:
         """Reads and checks the options.
 
@@ -69,4 +98,4 @@ class Options:
                 f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
             )
         parsed = tuple(Target.parse(text) for text in targets)
-        return Options(students, parsed, seconds, route, preprocess, seed, float(sparsity))
+        return Options(students, parsed, seconds, route, preprocess, seed, float(sparsity), teacher, views, training)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.family import Accuracy, Latency
-from learn2compress.core.progress import Progress
+from learn2compress.core.progress import Progress, Stage
 from learn2compress.measure.accuracy import accuracy_of
 from learn2compress.measure.graph import describe
 from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
 from learn2compress.measure.size import size_bytes, zipped_bytes
+
+Recall = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -29,24 +32,40 @@ class FileMeasurements:
     peak_memory_bytes: int
 
 
-def measure_files(paths: Sequence[Path], dataset: Dataset, progress: Progress) -> list[FileMeasurements]:
-    """Measures the files in the order given; latencies are interleaved, so their ratios hold."""
+def _accuracy(path: Path, dataset: Dataset, stage: Stage) -> Accuracy:
+    validation = accuracy_of(path, dataset.validation, stage=stage)
+    test = accuracy_of(path, dataset.test, stage=stage)
+    return Accuracy(
+        validation=validation.accuracy,
+        test=test.accuracy,
+        validation_examples=validation.examples,
+        test_examples=test.examples,
+        per_class_test=test.per_class,
+    )
+
+
+def measure_files(
+    paths: Sequence[Path], dataset: Dataset, progress: Progress, recall: Recall = lambda key, measure: measure()
+) -> list[FileMeasurements]:
+    """Measures the files in the order given; latencies are interleaved, so their ratios hold.
+
+    Args:
+        paths: files of different names.
+        dataset: on whose validation and test split they are right so often.
+        progress: gets the steps.
+        recall: function (key, function that measures) -> what was measured earlier in the same run, or is now.
+    """
     images = len(dataset.validation) + len(dataset.test)
     accuracies = []
     with progress.stage("accuracy of the files", images * len(paths)) as stage:
-        for path in paths:
+        for number, path in enumerate(paths):
             stage.message = path.stem
-            validation = accuracy_of(path, dataset.validation, stage=stage)
-            test = accuracy_of(path, dataset.test, stage=stage)
-            accuracies.append(
-                Accuracy(
-                    validation=validation.accuracy,
-                    test=test.accuracy,
-                    validation_examples=validation.examples,
-                    test_examples=test.examples,
-                    per_class_test=test.per_class,
-                )
-            )
+
+            def measure(path: Path = path) -> dict[str, Any]:
+                return _accuracy(path, dataset, stage).model_dump(mode="json")
+
+            accuracies.append(Accuracy.model_validate(recall(f"accuracy of {path.name}", measure)))
+            stage.at(images * (number + 1))
     with progress.stage("latency and memory", len(paths) + 1) as stage:
         timings = latencies(paths)
         stage.advance()

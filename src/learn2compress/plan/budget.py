@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Shares of the budget. Chosen on CIFAR-10 and the clothing photos, see docs/decisions/.
@@ -54,6 +54,11 @@ def phases(remaining_seconds: float, finish_seconds: float, quantization_share: 
 def affordable_steps(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
     """Training steps that fit into the seconds, between a floor that can learn and a ceiling that suffices."""
     return max(FEWEST_STEPS, min(int(seconds / step_seconds), MOST_EPOCHS * steps_per_epoch))
+
+
+def steps_planner(fixed: int | None) -> Callable[[float, float, int], int]:
+    """`affordable_steps`, or a function that gives the number of steps that is asked for."""
+    return affordable_steps if fixed is None else lambda seconds, step_seconds, steps_per_epoch: fixed
 
 
 def finish_seconds(images: int, labeller_rate: float, shares: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, ImageSplit
 from learn2compress.core.errors import ConversionError, VerificationError
 from learn2compress.core.family import Accuracy, Member, Model
@@ -21,7 +22,7 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import score, tflite_probabilities
 from learn2compress.measure.graph import describe
-from learn2compress.plan.budget import VERIFIED_IMAGES, finish_seconds
+from learn2compress.plan.budget import VERIFIED_IMAGES
 from learn2compress.plan.outcome import collapses
 from learn2compress.stages.metadata import metadata
 from learn2compress.stages.planning import Plan
@@ -31,12 +32,18 @@ from learn2compress.train.sparsity import zero_share
 from learn2compress.train.trainable import with_pixels
 
 CALIBRATION_IMAGES = 100
-# However small a member is, running it takes this share of the teacher's time: reading images, calling.
-LEAST_SHARE = 0.2
 
 
-def teacher_files(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
+def teacher_files(teacher: Teacher, dataset: Dataset, run: Checkpoints, progress: Progress) -> list[Path]:
     """The teacher as float32 and as post-training int8; nothing, with a warning, where it can't be written."""
+    folder = run.staging / "baseline"
+    names = run.recall(
+        "baselines", lambda: [path.name for path in _written_baselines(teacher, dataset, folder, progress)]
+    )
+    return [folder / name for name in names]
+
+
+def _written_baselines(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
     if teacher.keras_model is None:
         return []
     indices = np.linspace(0, len(dataset.train) - 1, min(CALIBRATION_IMAGES, len(dataset.train))).astype(int)
@@ -56,12 +63,14 @@ def export_members(
     task: Task,
     teacher: Teacher,
     dataset: Dataset,
-    staging: Path,
+    run: Checkpoints,
     progress: Progress,
     *,
     sparse: bool,
 ) -> tuple[list[WrittenMember], list[str]]:
     """Writes the members that pass verification; says of the others why they are left out.
+
+    Members that an earlier process of the run has written are taken as they are.
 
     Args:
         sparse: whether zeros among the weights were asked for.
@@ -73,11 +82,20 @@ def export_members(
     written, refused = [], []
     with progress.stage("export", len(plan.specs)) as stage:
         for spec, before, after in stage.track(zip(plan.specs, trained, quantized, strict=True)):
-            try:
-                written.append(export_member(spec, before, after, task, teacher, dataset, staging, sparse=sparse))
-            except VerificationError as error:
-                refused.append(f"{spec.name} is left out. {error.what}")
+
+            def export(spec: MemberSpec = spec, before: Any = before, after: Any = after) -> dict[str, Any]:
+                try:
+                    member = export_member(spec, before, after, task, teacher, dataset, run.staging, sparse=sparse)
+                except VerificationError as error:
+                    return {"refused": f"{spec.name} is left out. {error.what}"}
+                return member.record()
+
+            found = run.recall(f"export of {spec.name}", export)
+            if "refused" in found:
+                refused.append(found["refused"])
                 progress.warn(refused[-1])
+            else:
+                written.append(WrittenMember.of(spec, run.staging / "models", found))
     if not written:
         raise VerificationError("verify.none", f"No member passed verification. {' '.join(refused)}")
     return written, refused
@@ -124,21 +142,6 @@ def export_member(
     return WrittenMember(
         spec, path.replace(models / path.name), validation, test, verification, zero_share(kept) if sparse else 0.0
     )
-
-
-def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float) -> float:
-    """Seconds that export, verification and measurement will take.
-
-    Args:
-        baselines: the teacher's files, float32 first; may be empty.
-        rate: images per second of the teacher's labeller.
-    """
-    images = len(dataset.validation) + len(dataset.test)
-    # Images that are read from disk take as long to decode for a small member as for a large one.
-    light = bool(baselines) and dataset.test.stacked is not None
-    teacher = describe(baselines[0]).macs if light else 0
-    shares = [min(1.0, max(LEAST_SHARE, macs / teacher)) if teacher else 1.0 for macs in plan.macs]
-    return finish_seconds(images, rate, shares)
 
 
 def warn_of_collapses(

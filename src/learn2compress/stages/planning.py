@@ -9,7 +9,7 @@ import numpy as np
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import ConversionError, InputError, L2CError
-from learn2compress.core.member import MemberSpec, Start
+from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
@@ -32,27 +32,27 @@ class Plan:
 
     Attributes:
         specs: the members, widest first.
-        source: where they come from.
+        parts: the same, built: untrained, with the teacher's weights, or as a trial left them.
+        kind: of the source that they come from.
+        words: what they are, for people.
+        route: as it is reported.
         settings: hyperparameters.
         macs: multiply-accumulates of each member.
         sizes: bytes of each member's file, as rehearsed.
         reason: why these.
         start: what joint training sets before its first step.
-        trained: the members after a trial; empty before.
     """
 
     specs: tuple[MemberSpec, ...]
-    source: MemberSource
+    parts: tuple[Part, ...]
+    kind: SourceKind
+    words: str
+    route: Route
     settings: TrainingSettings
     macs: tuple[int, ...]
     sizes: tuple[int, ...]
     reason: str
     start: Start
-    trained: tuple[Part, ...] = ()
-
-    def parts(self) -> list[Part]:
-        """The members to train."""
-        return list(self.trained) or [self.source.build(spec) for spec in self.specs]
 
 
 def plan_families(
@@ -124,9 +124,19 @@ def plan_family(
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    settings = SETTINGS[source.kind].for_size(teacher.input_size)
-    macs = tuple(candidate.cost.macs for candidate in chosen)
-    return Plan(specs, source, settings, macs, tuple(sizes), source.reason, source.start)
+    settings = replace(SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters())
+    return Plan(
+        specs=specs,
+        parts=tuple(source.build(spec) for spec in specs),
+        kind=source.kind,
+        words=source.words,
+        route=source.route,
+        settings=settings,
+        macs=tuple(candidate.cost.macs for candidate in chosen),
+        sizes=tuple(sizes),
+        reason=source.reason,
+        start=source.start,
+    )
 
 
 def _rehearsed_bytes(

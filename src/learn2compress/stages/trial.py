@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from learn2compress.core.dataset import Dataset
@@ -12,6 +12,7 @@ from learn2compress.measure.accuracy import score
 from learn2compress.plan.budget import affordable_steps, trial_seconds
 from learn2compress.plan.comparison import scores
 from learn2compress.stages.planning import Plan
+from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews, Trained
 from learn2compress.train.quantize import predict
@@ -29,6 +30,7 @@ def best_by_trial(
     *,
     budget: float,
     seed: int,
+    checkpoint: Callable[[str], TrainingCheckpoint | None] = lambda name: None,
 ) -> Plan:
     """Trains each plan's members for the same time; the plan whose members are right most often, size for size, wins.
 
@@ -36,6 +38,7 @@ def best_by_trial(
 
     Args:
         budget: seconds of the whole run.
+        checkpoint: function (name of a training) -> where it is kept how far it came.
     """
     if len(plans) == 1:
         return plans[0]
@@ -44,16 +47,16 @@ def best_by_trial(
     seconds = trial_seconds(budget)
     for plan in plans:
         batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
-        parts = plan.parts()
         members, run = joint_training(
-            parts,
+            plan.parts,
             batches,
             progress,
-            name=f"trial of {plan.source.words}",
+            name=f"trial of {plan.words}",
             start=plan.start,
             settings=plan.settings,
             seconds=seconds,
             plan_steps=affordable_steps,
+            checkpoint=checkpoint(f"trial-{plan.kind}"),
         )
         models = [plain(member) for member in members]
         labels = dataset.validation.labels
@@ -61,17 +64,17 @@ def best_by_trial(
             score(predict(model, dataset.validation, spec.input_size), labels).accuracy
             for model, spec in zip(models, plan.specs, strict=True)
         ]
-        trained = tuple(Part(model, part.positions) for model, part in zip(models, parts, strict=True))
+        trained = tuple(Part(model, part.positions) for model, part in zip(models, plan.parts, strict=True))
         found.append((plan, accuracies, trained))
         tried.append(run)
     means = scores([(plan.sizes, accuracies) for plan, accuracies, _ in found])
     best = max(range(len(plans)), key=lambda number: means[number])
     plan, _, trained = found[best]
     said = [
-        f"{100 * mean:.1f} % for {plan.source.words} ({run.epochs:.1f} epochs in {run.seconds:.0f} s)"
+        f"{100 * mean:.1f} % for {plan.words} ({run.epochs:.1f} epochs in {run.seconds:.0f} s)"
         for mean, (plan, _, _), run in zip(means, found, tried, strict=True)
     ]
     others = ", ".join(said[:best] + said[best + 1 :])
     reason = f"in a trial, size for size, {said[best]} of the validation images right against {others}"
-    progress.note(f"{plan.source.words}: {reason}")
-    return replace(plan, reason=reason, start="as built", trained=trained)
+    progress.note(f"{plan.words}: {reason}")
+    return replace(plan, reason=reason, start="as built", parts=trained)

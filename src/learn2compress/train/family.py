@@ -10,6 +10,7 @@ import keras
 from learn2compress.core.member import Start
 from learn2compress.core.progress import Progress
 from learn2compress.graph.slices import Part
+from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
@@ -30,6 +31,7 @@ def joint_training(
     sparsity: float = 0.0,
     seconds: float,
     plan_steps: PlanSteps,
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> tuple[list[keras.Model], Trained]:
     """Trains the members together, each distilled from the teacher.
 
@@ -38,8 +40,9 @@ def joint_training(
         name: of the stage, for people.
         start: what is set before the first step: `heads` by least squares, `stems` by whitening, or nothing.
         sparsity: share of zeros that the kernels come to; see `train.sparsity`.
-        seconds: for all of it.
+        seconds: for all of it; 0 where the number of steps stands.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
+        checkpoint: where it is kept how far the training came, and found by the next process.
 
     Returns:
         The trained members, in the order given, each on its own; and what the run was.
@@ -50,25 +53,34 @@ def joint_training(
     family = JointFamily(
         members, settings.temperature, settings.hard, positions=positions, narrow_every=settings.narrow_every
     )
-    if start == "heads":
+    compile_family(family, optimizer_for(settings))
+    begun = checkpoint.load(family) if checkpoint else None
+    if begun and begun.finished:
+        return family.release(), Trained.of(begun, batches)
+    if not begun and start == "heads":
         fit_heads(family, batches)
-    elif start == "stems":
+    elif not begun and start == "stems":
         whiten_stems(members, batches.batch(0)[0])
     masks = MagnitudeMasks(family.trainable_variables, sparsity)
-    compile_family(family, optimizer_for(settings))
-    step_seconds = time_step(family, batches)
-    seconds -= time.perf_counter() - started  # building the step takes up to a minute
+    steps = begun.steps if begun else plan_steps(seconds, time_step(family, batches), len(batches))
+    if seconds and not begun:
+        seconds -= time.perf_counter() - started  # building the step takes up to a minute
     trained = fit(
         family,
         batches,
         progress,
         stage_name=name,
-        steps=plan_steps(seconds, step_seconds, len(batches)),
+        steps=steps,
         seconds=seconds,
         peak=settings.peak,
         schedule=Schedule(settings.warmup),
         on_share=masks.at if sparsity else None,
+        checkpoint=checkpoint,
+        begun=begun,
     )
     if sparsity:
         masks.at(1.0)
-    return family.release(), trained
+    family.release()
+    if checkpoint:
+        checkpoint.save(family, trained.reached())
+    return family.members, trained

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import keras
 import numpy as np
 
 from learn2compress.core.progress import Progress
+from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
+from learn2compress.train.joint import JointFamily
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.views import Views
 
@@ -48,11 +51,11 @@ class LabelledViews:
         jitter = np.random.default_rng([self.seed, 1, step])
         return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
 
-    def prefetched(self) -> Iterator[tuple[Any, tuple[Any, Any]]]:
-        """Endless batches, made ahead in another thread."""
+    def prefetched(self, first: int = 0) -> Iterator[tuple[Any, tuple[Any, Any]]]:
+        """Endless batches from that of step `first` on, made ahead in another thread."""
         with ThreadPoolExecutor(1) as pool:
-            waiting: list[Future[Any]] = [pool.submit(self.batch, step) for step in range(PREFETCHED)]
-            step = PREFETCHED
+            step = first + PREFETCHED
+            waiting: list[Future[Any]] = [pool.submit(self.batch, number) for number in range(first, step)]
             try:
                 while True:
                     batch = waiting.pop(0).result()
@@ -82,12 +85,17 @@ class Pace:
     """How many steps there will be: as planned, corrected to the measured pace.
 
     A machine that slows down must not break the promise of the budget; the schedule just reaches its end sooner.
+
+    Args:
+        steps: as planned.
+        seconds: that they may take; 0 where the number of steps stands.
+        elapsed: seconds of training in an earlier process.
     """
 
-    def __init__(self, steps: int, seconds: float) -> None:
+    def __init__(self, steps: int, seconds: float, elapsed: float = 0.0) -> None:
         self.steps, self.seconds = steps, seconds
         self._most = 2 * steps
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() - elapsed
 
     @property
     def elapsed(self) -> float:
@@ -112,6 +120,15 @@ class Trained:
     epochs: float
     seconds: float
     batch_size: int
+
+    @staticmethod
+    def of(reached: Reached, batches: LabelledViews) -> Trained:
+        """A training that an earlier process brought to its end."""
+        return Trained(reached.done, reached.done / len(batches), reached.elapsed, batches.batch_size)
+
+    def reached(self) -> Reached:
+        """The end of this one."""
+        return Reached(self.steps, self.steps, 1.0, self.seconds, finished=True)
 
     def summary(self) -> dict[str, float]:
         """For the manifest."""
@@ -147,7 +164,7 @@ def time_step(family: keras.Model, batches: LabelledViews, on_step: Callable[[in
 
 
 def fit(
-    family: keras.Model,
+    family: JointFamily,
     batches: LabelledViews,
     progress: Progress,
     *,
@@ -157,6 +174,8 @@ def fit(
     peak: float,
     schedule: Schedule,
     on_share: Callable[[float], None] | None = None,
+    checkpoint: TrainingCheckpoint | None = None,
+    begun: Reached | None = None,
 ) -> Trained:
     """Trains for `steps` steps, corrected on the way so as to take `seconds`.
 
@@ -164,13 +183,18 @@ def fit(
     time, which for deep members costs more than a minute.
 
     Args:
+        steps: in all.
+        seconds: 0 where the number of steps stands, however long they take.
         on_share: called before each step with the share of the training that is done.
+        checkpoint: where it is kept how far the training came.
+        begun: how far it came in an earlier process; the family is already as it was then.
     """
-    pace = Pace(steps, seconds)
-    share, done = 0.0, 0
+    reached = begun or Reached(0, steps, 0.0, 0.0)
+    pace = Pace(reached.steps, seconds, reached.elapsed)
+    share, done = reached.share, reached.done
     accuracies: Any = None
-    with progress.stage(stage_name, 1.0) as stage:
-        for pixels, labels in batches.prefetched():
+    with progress.stage(stage_name, 1.0) as stage, _kept_when_interrupted(family, checkpoint, lambda: reached):
+        for pixels, labels in batches.prefetched(done):
             family.optimizer.learning_rate = peak * schedule(share)
             if on_share:
                 on_share(share)
@@ -187,5 +211,21 @@ def fit(
                 stage.at(min(share, 1.0), f"training accuracy % {shown}")
             if done >= pace.steps:
                 break
+            reached = Reached(done, pace.steps, share, pace.elapsed)
+            if checkpoint:
+                checkpoint.save_now_and_then(family, reached)
         stage.at(1.0)
     return Trained(done, done / len(batches), pace.elapsed, batches.batch_size)
+
+
+@contextmanager
+def _kept_when_interrupted(
+    family: JointFamily, checkpoint: TrainingCheckpoint | None, reached: Callable[[], Reached]
+) -> Iterator[None]:
+    """Keeps the place once more when the user stops the run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint and reached().done:
+            checkpoint.save(family, reached())
+        raise

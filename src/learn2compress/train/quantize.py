@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import ImageSplit
 from learn2compress.core.progress import Progress
 from learn2compress.graph.fold import fold_batch_norm
+from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.fake_quant import PROBABILITY_RANGE, QuantActivation, fake_quantize, set_tracking
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.joint import JointFamily
@@ -48,6 +49,7 @@ def quantization_aware_training(
     keep_zeros: bool = False,
     seconds: float,
     plan_steps: PlanSteps,
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> Trained:
     """Calibrates fake-quantized members and trains them side by side, distilled as before.
 
@@ -57,22 +59,31 @@ def quantization_aware_training(
     Args:
         members: from `quantization_ready`, widest first; trained in place.
         keep_zeros: whether weights that are zero stay so.
-        seconds: for all of it.
+        seconds: for all of it; 0 where the number of steps stands.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
+        checkpoint: where it is kept how far the training came, and found by the next process.
     """
     started = time.perf_counter()
     family = JointFamily(members, settings.temperature, settings.hard, sliced=False)
-    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
     peak = settings.quantization_peak
     compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
+    begun = checkpoint.load(family) if checkpoint else None
+    if begun and begun.finished:
+        return Trained.of(begun, batches)
+    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
 
     def track(rate: float) -> None:
         for member in members:
             set_tracking(member, rate)
 
-    # The steps that are timed also calibrate: the first batch sets the ranges, later ones pull them to the mean.
-    step_seconds = time_step(family, batches, on_step=lambda number: track(1 / (number + 1)))
-    track(TRACKING_RATE)
+    if begun:
+        steps = begun.steps
+    else:
+        # The steps that are timed also calibrate: the first batch sets the ranges, later ones pull them to the mean.
+        step_seconds = time_step(family, batches, on_step=lambda number: track(1 / (number + 1)))
+        track(TRACKING_RATE)
+        seconds -= time.perf_counter() - started if seconds else 0
+        steps = plan_steps(seconds, step_seconds, len(batches))
     frozen = False
 
     def on_share(share: float) -> None:
@@ -82,21 +93,24 @@ def quantization_aware_training(
             track(0.0)
         zeros.apply()
 
-    seconds -= time.perf_counter() - started
     trained = fit(
         family,
         batches,
         progress,
         stage_name="quantization-aware training",
-        steps=plan_steps(seconds, step_seconds, len(batches)),
+        steps=steps,
         seconds=seconds,
         peak=peak,
         schedule=Schedule(warmup=0.05),
         on_share=on_share,
+        checkpoint=checkpoint,
+        begun=begun,
     )
     zeros.apply()
     family.release()
     track(0.0)
+    if checkpoint:
+        checkpoint.save(family, trained.reached())
     return trained
 
 

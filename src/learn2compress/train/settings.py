@@ -32,7 +32,7 @@ class TrainingSettings:
         warmup: share of the steps in which the learning rate rises.
     """
 
-    optimizer: Literal["muon", "adam"]
+    optimizer: Literal["muon", "adam", "sgd"]
     dtype: str
     batch_size: int
     peak: float
@@ -98,4 +98,6 @@ def optimizer_for(settings: TrainingSettings) -> keras.optimizers.Optimizer:
     """The optimizer of joint training."""
     if settings.optimizer == "muon":
         return ConvMuon(settings.peak, decay=settings.decay)
+    if settings.optimizer == "sgd":
+        return keras.optimizers.SGD(settings.peak, momentum=0.9, nesterov=True, weight_decay=settings.decay)
     return keras.optimizers.AdamW(settings.peak, weight_decay=settings.decay, beta_2=0.99)

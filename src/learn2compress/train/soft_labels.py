@@ -4,49 +4,131 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.dataset import Predictor
+from learn2compress.core.checkpoints import write_whole
+from learn2compress.core.dataset import Predictor, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.train.views import Views
 
-FORMAT = 1
+FORMAT = 2
 # With many classes nearly all of the teacher's probability sits in a few of them.
 LARGEST_FULL = 64
 TOP_K = 32
 SMALLEST_PROBABILITY = 1e-7
 CHUNK = 250
+# How often the place is kept: as much work is lost at most when a run is killed.
+KEPT_EVERY_SECONDS = 10.0
+
+
+def _record(classes: int) -> np.dtype[np.void]:
+    """What is kept of one view of one image."""
+    if classes <= LARGEST_FULL:
+        return np.dtype([("values", "<f2", (classes,))])
+    return np.dtype([("values", "<f2", (TOP_K,)), ("classes", "<u2", (TOP_K,))])
+
+
+def _records(probabilities: Probabilities) -> NDArray[np.void]:
+    """Log-probabilities (n, classes) as records (n,)."""
+    logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)).astype(np.float16)
+    records = np.empty(len(logs), _record(logs.shape[1]))
+    if logs.shape[1] > LARGEST_FULL:
+        top = np.argpartition(-logs, TOP_K, axis=1)[:, :TOP_K]
+        records["classes"], logs = top, np.take_along_axis(logs, top, axis=1)
+    records["values"] = logs
+    return records
 
 
 class SoftLabels:
     """Log-probabilities of the teacher for every view of every training image.
 
-    On disk: one folder a (teacher, data, views) combination, in it one `view-K.npy` a view, float16, shape
-    (images, classes) or, above 64 classes, the 32 largest with their class indices beside them.
+    On disk: one folder for a combination of teacher, data and kind of views; in it a file for each view, the shards,
+    of one record for each image: float16 of every class or, above 64 classes, of the 32 most probable and which they
+    are.
     """
 
-    def __init__(self, folder: Path, classes: int, count: int) -> None:
-        self.folder, self.classes, self.count = folder, classes, count
-        self._values = [np.load(folder / f"view-{k}.npy", mmap_mode="r") for k in range(count)]
-        self._indices = None
-        if classes > LARGEST_FULL:
-            self._indices = [np.load(folder / f"view-{k}-classes.npy", mmap_mode="r") for k in range(count)]
+    def __init__(self, shards: Sequence[Path], classes: int) -> None:
+        self.classes, self.count = classes, len(shards)
+        self._shards = [np.memmap(shard, _record(classes), "r") for shard in shards]
 
     def batch(self, view: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Log-probabilities, float32 (len(indices), classes)."""
-        values = np.asarray(self._values[view][indices], np.float32)
-        if self._indices is None:
+        records = self._shards[view][indices]
+        values = np.asarray(records["values"], np.float32)
+        if self.classes <= LARGEST_FULL:
             return values
         kept = np.exp(values)
         rest = np.maximum(1 - kept.sum(1, keepdims=True), SMALLEST_PROBABILITY) / (self.classes - TOP_K)
         full = np.repeat(np.log(rest), self.classes, axis=1)
-        np.put_along_axis(full, self._indices[view][indices].astype(np.int64), values, axis=1)
+        np.put_along_axis(full, records["classes"].astype(np.int64), values, axis=1)
         return full
+
+
+class _Shard:
+    """The file of one view: `view-K-CHECKSUM.bin` when whole, `view-K.part` with `view-K.json` before.
+
+    Its name says what its content must add up to: a file that was damaged is found out and made anew.
+    """
+
+    def __init__(self, folder: Path, view: int, images: int, record: np.dtype[np.void]) -> None:
+        self._folder, self._view, self._bytes = folder, view, images * record.itemsize
+        self._record = record
+        self._part, self._place = folder / f"view-{view}.part", folder / f"view-{view}.json"
+
+    def whole(self) -> Path | None:
+        """The file, if it is complete and undamaged."""
+        for path in self._folder.glob(f"view-{self._view}-*.bin"):
+            content = path.read_bytes()
+            if len(content) == self._bytes and path.stem.endswith(f"-{zlib.crc32(content):08x}"):
+                return path
+            path.unlink()
+        return None
+
+    def begun(self) -> tuple[int, int]:
+        """(images, checksum) of what is there of it and undamaged."""
+        try:
+            place = json.loads(self._place.read_text())
+            size = place["images"] * self._record.itemsize
+            with self._part.open("rb") as file:
+                content = file.read(size)
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0
+        fits = len(content) == size and zlib.crc32(content) == place["checksum"]
+        return (place["images"], place["checksum"]) if fits else (0, 0)
+
+    def fill(self, records: Iterator[NDArray[np.void]], images: int, checksum: int) -> Path:
+        """Writes what is missing behind the first images, and keeps the place now and then."""
+        with self._part.open("r+b" if images else "wb") as file:
+            file.seek(images * self._record.itemsize)
+            last = time.monotonic()
+            for some in records:
+                content = some.tobytes()
+                file.write(content)
+                images, checksum = images + len(some), zlib.crc32(content, checksum)
+                if time.monotonic() - last >= KEPT_EVERY_SECONDS:
+                    self._keep(file, images, checksum)
+                    last = time.monotonic()
+            self._keep(file, images, checksum)
+            file.truncate()
+        whole = self._folder / f"view-{self._view}-{checksum:08x}.bin"
+        self._part.replace(whole)
+        self._place.unlink()
+        return whole
+
+    def _keep(self, file: BinaryIO, images: int, checksum: int) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        write_whole(self._place, json.dumps({"images": images, "checksum": checksum}).encode())
 
 
 def _key(teacher: Predictor, views: Views, classes: int) -> str:
@@ -63,8 +145,7 @@ def _key(teacher: Predictor, views: Views, classes: int) -> str:
 
 def disk_bytes(images: int, classes: int, count: int) -> int:
     """How much disk the soft labels will take."""
-    per_image = 2 * classes if classes <= LARGEST_FULL else TOP_K * (2 + 2)
-    return images * per_image * count
+    return images * _record(classes).itemsize * count
 
 
 def soft_labels(
@@ -80,34 +161,32 @@ def soft_labels(
     """
     folder = cache / _key(teacher, views, classes)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [k for k in range(views.spec.count) if not (folder / f"view-{k}.npy").exists()]
-    needed = disk_bytes(len(views), classes, len(missing))
+    images, record = len(views), _record(classes)
+    shards = [_Shard(folder, view, images, record) for view in range(views.spec.count)]
+    whole = [shard.whole() for shard in shards]
+    begun = [(images, 0) if path else shard.begun() for shard, path in zip(shards, whole, strict=True)]
+    missing = sum(images - there for there, _ in begun)
+    needed = missing * record.itemsize
     if shutil.disk_usage(folder).free < needed + 50_000_000:
         raise InputError(
             "disk.full",
             f"The teacher's soft labels need {needed / 1e6:.0f} MB in {cache}, which are not free.",
             "free some disk, or point the environment variable L2C_CACHE to another disk.",
         )
-    with progress.stage("soft labels", len(missing) * len(views)) as stage:
-        for view in missing:
-            outputs = np.empty((len(views), classes), np.float16)
-            for start in range(0, len(views), CHUNK):
-                indices = np.arange(start, min(start + CHUNK, len(views)))
-                probabilities = teacher.predict(views.batch(view, indices))
-                outputs[indices] = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+    if missing:
+        progress.note(f"soft labels: {views.spec.count} views of {images} images, {needed / 1e6:.1f} MB more on disk")
+    with progress.stage("soft labels", missing) as stage:
+
+        def computed(view: int, first: int) -> Iterator[NDArray[np.void]]:
+            for start in range(first, images, CHUNK):
+                indices = np.arange(start, min(start + CHUNK, images))
+                yield _records(teacher.predict(views.batch(view, indices)))
                 stage.advance(len(indices))
-            if classes > LARGEST_FULL:
-                top = np.argpartition(-outputs, TOP_K, axis=1)[:, :TOP_K].astype(np.uint16)
-                _save(folder / f"view-{view}-classes.npy", top)
-                outputs = np.take_along_axis(outputs, top.astype(np.int64), axis=1)
-            _save(folder / f"view-{view}.npy", outputs)
-        reused = views.spec.count - len(missing)
-        stage.message = f"{len(missing)} views computed, {reused} taken from the cache"
-    return SoftLabels(folder, classes, views.spec.count), len(missing)
 
-
-def _save(path: Path, array: NDArray[np.generic]) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, array)
-    part.replace(path)
+        paths = [
+            path or shard.fill(computed(view, there), there, checksum)
+            for view, (shard, path, (there, checksum)) in enumerate(zip(shards, whole, begun, strict=True))
+        ]
+        count = sum(path is None for path in whole)
+        stage.message = f"{count} views computed, {len(paths) - count} taken from the cache"
+    return SoftLabels(paths, classes), count

@@ -1,0 +1,97 @@
+"""What a run under way has so far: kept in `OUT/checkpoints/`, so that a run that was killed goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from learn2compress.core.clock import Clock
+from learn2compress.core.errors import InputError
+
+T = TypeVar("T")
+CHECKPOINTS = "checkpoints"
+STATE = "state.json"
+# Raised when what a checkpoint holds is read otherwise than before.
+FORMAT = 1
+
+
+class Checkpoints:
+    """Decisions and results of a run, each kept as soon as it is known.
+
+    Args:
+        folder: of the run under way; exists.
+
+    Attributes:
+        folder: the same.
+        clock: goes on from where the state was last kept.
+        resumed: whether an earlier process left something.
+
+    Raises:
+        InputError: `run.other_version` where what lies there was written by another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / STATE
+        state = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else {}
+        if state.get("format", FORMAT) != FORMAT:
+            raise InputError(
+                "run.other_version",
+                f"The unfinished run in {folder} was begun by another version of learn2compress.",
+                f"delete {folder} and begin anew, or go on with that version.",
+            )
+        self.resumed = bool(state)
+        self._known: dict[str, Any] = state.get("known", {})
+        self.clock = Clock(state.get("seconds"), state.get("elapsed", 0.0))
+
+    @property
+    def staging(self) -> Path:
+        """Where finished parts of the family wait until all are there."""
+        return self.folder / "family"
+
+    def recall(self, key: str, find_out: Callable[[], T]) -> T:
+        """What is known under the key; found out, and kept, where nothing is.
+
+        Args:
+            key: of this run.
+            find_out: gives what JSON can hold (a tuple comes back as a list).
+        """
+        if key not in self._known:
+            self._known[key] = json.loads(json.dumps(find_out()))
+            self.keep()
+        return self._known[key]
+
+    def note(self, key: str, value: Any) -> None:
+        """Lays something by, to be kept with the next that is."""
+        self._known[key] = value
+
+    def forget(self, key: str) -> None:
+        """So that it is found out anew."""
+        self._known.pop(key, None)
+
+    def knows(self, key: str) -> bool:
+        """Whether something is known under the key."""
+        return key in self._known
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything is kept."""
+        return self._path.is_file()
+
+    def keep(self) -> None:
+        """Writes what is known and the time that it took, whole or not at all."""
+        state = {"format": FORMAT, "elapsed": self.clock.elapsed, "seconds": self.clock.seconds, "known": self._known}
+        write_whole(self._path, json.dumps(state, indent=1).encode())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file such that after a crash at any moment the old content or the new is there, never a part."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

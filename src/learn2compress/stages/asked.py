@@ -1,0 +1,145 @@
+"""What a run is asked for: from options, a recipe, an unfinished run; and the recipe of what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from errno import ENOSPC
+from pathlib import Path
+from typing import Any
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import InputError
+from learn2compress.core.family import MANIFEST
+from learn2compress.core.folder import unfinished
+from learn2compress.core.recipe import PATHS, Recipe, check_given, TrainingRecipe, ViewsRecipe
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.stages.planning import Plan
+from learn2compress.train.fit import Trained
+from learn2compress.train.views import ViewSpec
+
+_INPUTS = "inputs"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it is asked for.
+
+    Attributes:
+        recipe: all of it that can be written down.
+        model, data, test_data, labels: a path, or what else was given.
+        finished: whether the family is there already and no run is under way.
+    """
+
+    recipe: Recipe
+    model: Any
+    data: Any
+    test_data: Any
+    labels: Any
+    finished: bool
+
+
+def asked_for(
+    folder: Path, given: Mapping[str, Any], recipe: str | Path | None, settings: Sequence[str], *, resume: bool
+) -> Asked:
+    """Puts together what is asked for.
+
+    Args:
+        folder: of the run.
+        given: by the names of a recipe's fields; None where it was not given.
+        recipe: path of a recipe.
+        settings: `KEY=VALUE`.
+        resume: whether an unfinished run in the folder stands in for a recipe.
+
+    Raises:
+        InputError: `recipe.*`, `option.model`, `option.data`.
+    """
+    begun = unfinished(folder) if resume else None
+    finished = unfinished(folder) is None and (folder / MANIFEST).is_file()
+    values = {**given, **{key: _path(given[key]) for key in PATHS}}
+    composed = Recipe.compose(begun or recipe, settings, values)
+    inputs = {key: getattr(composed, key) if given[key] is None else given[key] for key in PATHS}
+    if not (resume and finished):  # nothing is needed where nothing is left to do
+        check_given(inputs)
+    return Asked(
+        composed,
+        inputs["model"],
+        inputs["data"],
+        inputs["test_data"] or None,
+        inputs["labels"] or None,
+        finished,
+    )
+
+
+def _path(value: Any) -> str | None:
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str | Path) else None
+
+
+def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> None:
+    """Refuses to go on with another teacher or other data than the run began with.
+
+    Raises:
+        InputError: `run.inputs_changed`.
+    """
+    found = {"teacher": teacher.fingerprint, "training images": dataset.train.fingerprint}
+    if not run.knows("planned"):
+        run.note(_INPUTS, found)
+        return
+    begun = run.recall(_INPUTS, lambda: found)
+    changed = [name for name, value in found.items() if begun[name] != value]
+    if changed:
+        raise InputError(
+            "run.inputs_changed",
+            f"The {' and the '.join(changed)} changed since the unfinished run in {run.folder.parent} began.",
+            f"put back what was there, or delete {run.folder} to begin anew.",
+        )
+
+
+def resolved(
+    recipe: Recipe, plan: Plan, teacher: Teacher, views: ViewSpec, joint: Trained, tuning: Trained
+) -> Recipe:
+    """The recipe with all that was found out on the way: it makes the same family again."""
+    training = {
+        **asdict(plan.settings),
+        "joint_steps": joint.steps,
+        "quantization_steps": tuning.steps,
+    }
+    return recipe.model_copy(
+        update={
+            "route": {"students": "fresh"}.get(plan.kind, plan.kind),
+            "preprocess": teacher.preprocess.name,
+            "views": ViewsRecipe(count=views.count, mirrored=views.flip),
+            "training": TrainingRecipe.model_validate(training),
+        }
+    )
+
+
+@contextmanager
+def legible_failures(run: Checkpoints) -> Iterator[None]:
+    """Says of a full disk and of memory that ran out what it was, and that the run can go on.
+
+    Raises:
+        InputError: `disk.full` or `memory.exhausted`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        raise InputError(
+            "disk.full",
+            f"The disk is full: {error.filename or run.folder} could not be written.",
+            "free some disk, then give the same command again: it goes on from where it was.",
+        ) from error
+    except Exception as error:
+        # TensorFlow's error class can't be named here without importing it.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        raise InputError(
+            "memory.exhausted",
+            "The memory is used up.",
+            "close other programs and give the same command again, which goes on from where it was; or begin anew "
+            "with smaller batches, as in --set training.batch_size=16.",
+        ) from error

@@ -1,0 +1,69 @@
+"""What a run can afford: how many views, how long to train. Decided once, and kept for a run that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.options import Options
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.graph import describe
+from learn2compress.plan.budget import Phases, affordable_views, finish_seconds, phases
+from learn2compress.stages.planning import Plan
+from learn2compress.train.mirroring import mirroring_is_harmless
+
+# However small a member is, running it takes this share of the teacher's time: reading images, calling.
+LEAST_SHARE = 0.2
+
+
+def mirrored(options: Options, teacher: Teacher, dataset: Dataset) -> bool:
+    """Whether views are mirrored: as asked for, else where the teacher does not mind."""
+    if options.views.mirrored is not None:
+        return options.views.mirrored
+    return mirroring_is_harmless(teacher, dataset.validation)
+
+
+def view_count(options: Options, dataset: Dataset, rate: float) -> int:
+    """How many views: as asked for, else what the teacher can label in its share of the budget.
+
+    Args:
+        options: of the run.
+        dataset: whose training images are viewed.
+        rate: images per second of the teacher's labeller.
+    """
+    return options.views.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
+
+
+def planned_phases(
+    run: Checkpoints, plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, options: Options
+) -> Phases:
+    """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
+
+    def find_out() -> dict[str, float]:
+        finish = finish_estimate(plan, dataset, baselines, rate)
+        remaining = options.budget_seconds - run.clock.elapsed
+        return asdict(phases(remaining, finish, plan.settings.quantization_share))
+
+    found = Phases(**run.recall("phases", find_out))
+    return Phases(
+        0.0 if options.training.joint_steps else found.joint_seconds,
+        0.0 if options.training.quantization_steps else found.quantization_seconds,
+    )
+
+
+def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float) -> float:
+    """Seconds that export, verification and measurement will take.
+
+    Args:
+        baselines: the teacher's files, float32 first; may be empty.
+        rate: images per second of the teacher's labeller.
+    """
+    images = len(dataset.validation) + len(dataset.test)
+    # Images that are read from disk take as long to decode for a small member as for a large one.
+    light = bool(baselines) and dataset.test.stacked is not None
+    teacher = describe(baselines[0]).macs if light else 0
+    shares = [min(1.0, max(LEAST_SHARE, macs / teacher)) if teacher else 1.0 for macs in plan.macs]
+    return finish_seconds(images, rate, shares)

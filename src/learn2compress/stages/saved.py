@@ -1,0 +1,86 @@
+"""Plans on disk: with the members as they are, so that a run goes on with just what was planned."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.member import MemberSpec
+from learn2compress.graph.slices import Part, Positions
+from learn2compress.stages.planning import Plan
+from learn2compress.train.settings import TrainingSettings
+
+
+def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]]) -> list[Plan]:
+    """The plans kept under a key; made, and kept, where there are none or they can't be read any more."""
+    folder = run.folder / key
+    if run.knows(key):
+        try:
+            names: list[str] = run.recall(key, list)
+            return [_load(folder / name) for name in names]
+        except (OSError, ValueError, TypeError, KeyError):
+            run.forget(key)  # a layer of the user's own, say, that this process does not know
+    plans = list(make())
+    shutil.rmtree(folder, ignore_errors=True)
+    for plan in plans:
+        _save(plan, folder / plan.kind)
+    run.recall(key, lambda: [plan.kind for plan in plans])
+    return plans
+
+
+def _save(plan: Plan, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    fields = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
+    parts: Sequence[Part] = fields.pop("parts")
+    fields["specs"] = [asdict(spec) for spec in plan.specs]
+    fields["settings"] = asdict(plan.settings)
+    for number, part in enumerate(parts):
+        part.model.save(folder / f"{number}.keras")
+        np.savez(folder / f"{number}.npz", **_packed(part.positions))
+    (folder / "plan.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+def _load(folder: Path) -> Plan:
+    fields: dict[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    specs = tuple(MemberSpec(**{k: _tuples(v) for k, v in spec.items()}) for spec in fields.pop("specs"))
+    settings = TrainingSettings(**fields.pop("settings"))
+    parts = []
+    for number in range(len(specs)):
+        model = keras.saving.load_model(folder / f"{number}.keras", compile=False)
+        with np.load(folder / f"{number}.npz") as kept:
+            parts.append(Part(model, _unpacked(dict(kept))))
+    rest = {key: _tuples(value) for key, value in fields.items()}
+    return Plan(specs=specs, settings=settings, parts=tuple(parts), **rest)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
+
+
+def _packed(positions: Positions) -> dict[str, Any]:
+    """Positions as arrays under `LAYER|WEIGHT|AXIS`; an empty array where an axis keeps all."""
+    return {
+        f"{layer}|{place}|{axis}": np.array([], np.int64) if kept is None else kept
+        for layer, weights in positions.items()
+        for place, axes in enumerate(weights)
+        for axis, kept in enumerate(axes)
+    }
+
+
+def _unpacked(arrays: dict[str, Any]) -> Positions:
+    found: dict[str, list[list[Any]]] = {}
+    for key, kept in arrays.items():  # in the order that they were put in
+        layer, place, _ = key.rsplit("|", 2)
+        weights = found.setdefault(layer, [])
+        while len(weights) <= int(place):
+            weights.append([])
+        weights[int(place)].append(kept if len(kept) else None)
+    return found

@@ -1,0 +1,93 @@
+"""Training that is interrupted goes on: weights, optimizer and place are kept every half minute."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learn2compress.core.checkpoints import write_whole
+from learn2compress.train.joint import JointFamily
+
+EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a training came.
+
+    Attributes:
+        done: steps taken.
+        steps: steps there were to be, as last corrected.
+        share: of the schedule that is done.
+        elapsed: seconds of training.
+        finished: whether this was all; then the optimizer is not kept.
+    """
+
+    done: int
+    steps: int
+    share: float
+    elapsed: float
+    finished: bool = False
+
+
+class TrainingCheckpoint:
+    """One file that is replaced whole.
+
+    Args:
+        path: of the file, `.npz`.
+        on_saved: called after each time.
+    """
+
+    def __init__(self, path: Path, on_saved: Callable[[], None] = lambda: None) -> None:
+        self._path, self._on_saved = path, on_saved
+        self._last = time.monotonic()
+
+    def load(self, family: JointFamily) -> Reached | None:
+        """Sets the family and its optimizer to what was kept.
+
+        Returns:
+            How far it was; None, with nothing set, where nothing was kept or what was kept is of another family.
+        """
+        try:
+            with np.load(self._path) as kept:
+                reached = Reached(**json.loads(str(kept["reached"])))
+                arrays = [kept[f"v{number}"] for number in range(len(kept.files) - 1)]
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
+        variables = self._variables(family, finished=reached.finished)
+        if [tuple(v.shape) for v in variables] != [array.shape for array in arrays]:
+            return None
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        return reached
+
+    def save(self, family: JointFamily, reached: Reached) -> None:
+        """Keeps the family as it is."""
+        variables = self._variables(family, finished=reached.finished)
+        arrays = {f"v{number}": np.asarray(variable.value) for number, variable in enumerate(variables)}
+        content = io.BytesIO()
+        np.savez(content, reached=np.array(json.dumps(asdict(reached))), **arrays)  # type: ignore[arg-type]
+        write_whole(self._path, content.getbuffer())
+        self._on_saved()
+        self._last = time.monotonic()
+
+    def save_now_and_then(self, family: JointFamily, reached: Reached) -> None:
+        """The same, where the last time is long enough ago."""
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            self.save(family, reached)
+
+    @staticmethod
+    def _variables(family: JointFamily, *, finished: bool) -> list[Any]:
+        own = [variable for member in family.members for variable in member.variables]
+        if finished:
+            return own
+        family.optimizer.build(family.trainable_variables)
+        return own + list(family.optimizer.variables)

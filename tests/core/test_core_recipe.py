@@ -1,0 +1,142 @@
+"""A recipe says all that determines a run, and what is wrong with it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learn2compress.core.errors import InputError
+from learn2compress.core.options import Options
+from learn2compress.core.recipe import PRESETS, Recipe, TrainingRecipe, ViewsRecipe, keys
+
+
+def test_without_anything_a_recipe_is_the_balanced_preset() -> None:
+    recipe = Recipe.compose()
+    assert recipe == Recipe()
+    assert (recipe.preset, recipe.budget) == ("balanced", PRESETS["balanced"]["budget"])
+
+
+def test_later_ones_go_before_earlier_ones(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('preset = "fast"\nseed = 1\nstudents = 2\nroute = "cuts"\n[training]\npeak = 0.5\nwarmup = 0.2\n')
+    recipe = Recipe.compose(file, ["training.peak=0.25", "students=4"], {"seed": 7, "budget": None})
+    assert (recipe.budget, recipe.seed, recipe.students, recipe.route) == ("5m", 7, 4, "cuts")
+    assert (recipe.training.peak, recipe.training.warmup) == (0.25, 0.2)
+
+
+def test_a_preset_that_is_given_goes_before_the_file_and_not_before_what_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('budget = "1h"\n')
+    assert Recipe.compose(file, (), {"preset": "fast"}).budget == "5m"
+    assert Recipe.compose(file, (), {"preset": "fast", "budget": "2m"}).budget == "2m"
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('model = "m.keras"\ndata = "/photos"\n')
+    recipe = Recipe.compose(file)
+    assert (recipe.model, recipe.data) == (str(tmp_path / "m.keras"), "/photos")
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20)
+
+
+@given(
+    recipe=st.builds(
+        Recipe,
+        preset=st.sampled_from(["fast", "best"]),
+        targets=st.tuples(TEXTS, TEXTS),
+        budget=st.one_of(TEXTS, st.floats(1, 1e6)),
+        preprocess=TEXTS,
+        sparsity=st.floats(0, 1),
+        seed=st.integers(0, 2**31),
+        views=st.builds(ViewsRecipe, count=st.one_of(st.none(), st.integers(1, 100))),
+        training=st.builds(TrainingRecipe, peak=st.floats(1e-9, 10), optimizer=st.sampled_from([None, "muon"])),
+    )
+)
+def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
+    file = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    recipe.write(file, "two\nlines")
+    assert file.read_text(encoding="utf-8").startswith("# two\n# lines\n")
+    # An empty text is what is not set: then the default stands.
+    left = {name: Recipe().model_dump()[name] for name in ("budget", "preprocess") if not getattr(recipe, name)}
+    preset = PRESETS[recipe.preset]["budget"]
+    expected = recipe.model_copy(update={**left, **({"budget": preset} if not recipe.budget else {})})
+    assert Recipe.compose(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "words"),
+    [
+        ("peak", "recipe.setting", "KEY=VALUE"),
+        ("=3", "recipe.setting", "KEY=VALUE"),
+        ("peek=3", "recipe.unknown_key", "training.peak"),
+        ("studnts=3", "recipe.unknown_key", "students"),
+        ("training.warmpu=3", "recipe.unknown_key", "training.warmup"),
+        ("xyz=3", "recipe.unknown_key", "training.peak"),
+        ("training=3", "recipe.unknown_key", "training"),
+        ("training.peak=-1", "recipe.value", "training.peak"),
+        ("training.optimizer=lion", "recipe.value", "muon"),
+        ("views.count=0", "recipe.value", "views.count"),
+        ("students=two", "recipe.value", "students"),
+        ("budget=[1]", "recipe.value", "budget"),
+        ("preset=slow", "recipe.value", "balanced"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_would_be_right(setting: str, code: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe.compose(settings=[setting])
+    assert caught.value.code == code
+    assert words in str(caught.value)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("students = ", "recipe.malformed"),
+        ("\xff\xfe", "recipe.malformed"),
+        ("colour = 1", "recipe.unknown_key"),
+        ("[training]\ncolour = 1", "recipe.unknown_key"),
+        ("training = 1", "recipe.value"),
+        ("model = 1", "recipe.value"),
+        ("preset = 1", "recipe.value"),
+    ],
+)
+def test_a_wrong_recipe_is_refused(tmp_path: Path, text: str, code: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError) as caught:
+        Recipe.compose(file)
+    assert caught.value.code == code
+    assert "recipe" in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe.compose(tmp_path / "recipe.toml")
+    assert caught.value.code == "recipe.not_found"
+
+
+def test_every_key_can_be_set() -> None:
+    values: dict[str, Any] = {"preset": "fast", "views.mirrored": "true", "training.optimizer": "sgd"}
+    values |= {"training.dtype": "float32", "teacher": "joint"}
+    numbers = {"views.count": 3, "training.batch_size": 8, "training.narrow_every": 2}
+    shares = dict.fromkeys(("training.hard", "training.momentum", "training.warmup", "sparsity"), 0.5)
+    for key in keys():
+        value = {**values, **numbers, **shares}.get(key, 1 if key.endswith(("steps", "students", "seed")) else 0.25)
+        if isinstance(getattr(Recipe(), key, None), str) and key not in values:
+            value = "word"
+        elif key == "targets":
+            value = "['size<=1KB']"
+        assert Recipe.compose(settings=[f"{key}={value}"]) != Recipe(), key
+
+
+def test_a_recipe_is_checked_as_options_are() -> None:
+    with pytest.raises(InputError) as caught:
+        Options.of(Recipe.compose(settings=["students=0"]))
+    assert caught.value.code == "option.students"
