@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from learn2compress.cli import main
-from learn2compress.core.errors import EXIT_TARGETS, InputError
+from learn2compress.core.errors import EXIT_INTERRUPTED, EXIT_TARGETS, InputError
 from learn2compress.core.family import Family
 from learn2compress.core.progress import Event, Progress
 
@@ -29,7 +31,7 @@ SIZE = 24
 CLASSES = ("blue disc", "green square", "red bar")
 COLOURS = ((60, 80, 220), (60, 190, 80), (220, 70, 60))
 COUNTS = {"train": 60, "val": 20, "test": 20}
-WRITTEN = {"family.json", "report.html", "labels.txt", "run.jsonl", "models", "baseline"}
+WRITTEN = {"family.json", "report.html", "labels.txt", "run.jsonl", "recipe.toml", "models", "baseline"}
 SHORTEST = "30s"
 
 
@@ -415,6 +417,59 @@ def test_a_pruned_teacher_with_zeros_for_some_of_its_classes(shapes: Shapes, tmp
         assert 0.4 < member.zeros < 0.7
         assert (member.zipped_bytes or 0) < 0.85 * (member.size_bytes or 0)
         assert "of their weights" in member.description
+
+
+def begun_and_stopped(arguments: list[str], out: Path, stage: str, how: int, environment: dict[str, str]) -> int:
+    """Runs the command until a stage is under way, then sends the signal; returns the exit code."""
+    command = [sys.executable, "-m", "learn2compress", "compress", *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = out / "checkpoints" / "family" / "run.jsonl"
+    while process.poll() is None:
+        events = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+        if any(event["stage"] == stage and event["kind"] == "step" for event in events):
+            process.send_signal(how)
+            return process.wait()
+        time.sleep(0.2)
+    return process.returncode
+
+
+def test_a_run_that_is_stopped_and_killed_goes_on_and_ends_as_planned(
+    shapes: Shapes, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "family"
+    arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out)]
+    arguments += ["--budget", SHORTEST, "--students", "2", "--from", "prunings"]
+    environment = {**os.environ, "L2C_CACHE": str(cache)}
+    assert begun_and_stopped(arguments, out, "joint training", signal.SIGINT, environment) == EXIT_INTERRUPTED
+    state = json.loads((out / "checkpoints" / "state.json").read_text())
+    assert {"planned", "chosen", "phases"} <= set(state["known"])
+    assert (out / "checkpoints" / "joint.npz").is_file()
+    assert begun_and_stopped(arguments, out, "export", signal.SIGKILL, environment) == -signal.SIGKILL
+    refused([*arguments, "--seed", "3"], "run.unfinished")
+    done = CliRunner().invoke(main, ["compress", "--resume", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "going on with the unfinished run" in done.stderr
+    assert "joint training: done" not in done.stderr
+    assert {path.name for path in out.iterdir()} == WRITTEN
+    family = Family.load(out)
+    assert family.best().member.accuracy.test > 0.8
+    again = CliRunner().invoke(main, ["compress", "--resume", "--out", str(out), "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads((out / "family.json").read_text())
+
+
+def test_the_recipe_of_a_run_makes_the_same_family_again(runs: dict[str, Run], tmp_path: Path) -> None:
+    out = tmp_path / "family"
+    recipe = runs["fresh"].out / "recipe.toml"
+    done = CliRunner().invoke(main, ["compress", "--recipe", str(recipe), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    again, first = Family.load(out), Family.load(runs["fresh"].out)
+    for one, other in zip(again.members, first.members, strict=True):
+        assert (one.name, one.macs, one.size_bytes) == (other.name, other.macs, other.size_bytes)
+        assert abs(one.accuracy.test - other.accuracy.test) < 0.1
+    for phase in ("joint training", "quantization-aware training"):
+        assert again.plan[phase]["steps"] == first.plan[phase]["steps"]
+    assert (out / "recipe.toml").read_text() == recipe.read_text()
 
 
 @pytest.mark.slow

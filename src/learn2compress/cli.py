@@ -111,6 +111,11 @@ def main() -> None:
     "--preprocess",
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.  [default: auto]",
 )
+@click.option(
+    "--teacher",
+    metavar="fixed|joint",
+    help="joint: a copy of the teacher is trained along with its students.  [default: fixed]",
+)
 @click.option("--sparsity", type=float, help="Share of weights that become zero: smaller zipped.  [default: 0]")
 @click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
 @click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")

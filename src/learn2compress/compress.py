@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.family import Family
 from learn2compress.core.folder import cache_folder, check_folder, complete, run_folder
@@ -20,7 +21,7 @@ from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
 from learn2compress.inputs.checks import check_teacher_fits
 from learn2compress.inputs.keras_file import check_keras_file
-from learn2compress.inputs.teacher import load_teacher
+from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_files
@@ -28,24 +29,35 @@ from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.budget import steps_planner
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages.asked import Asked, asked_for, check_same_inputs, legible_failures, resolved
+from learn2compress.stages.asked import Asked, asked_for, check_same_inputs, legible_failures
 from learn2compress.stages.budget import mirrored, planned_phases, view_count
+from learn2compress.stages.course import Course
 from learn2compress.stages.finish import (
     direct_accuracy,
     export_members,
     teacher_files,
     warn_of_collapses,
 )
+from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.trial import best_by_trial
-from learn2compress.tasks import IMAGE_CLASSIFICATION
+from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
+
+
+class Inputs(NamedTuple):
+    """What a run works on; `baselines` are the files of the teacher, float32 first, or nothing."""
+
+    task: Task
+    teacher: Teacher
+    dataset: Dataset
+    baselines: tuple[Path, ...]
 
 
 def compress(
@@ -59,6 +71,7 @@ def compress(
     targets: Sequence[str] | None = None,
     budget: str | float | None = None,
     route: str | None = None,
+    teacher: str | None = None,
     preprocess: str | None = None,
     seed: int | None = None,
     sparsity: float | None = None,
@@ -85,6 +98,8 @@ def compress(
         budget: time for the whole run, such as `"20m"` (the default), or seconds; kept within 20 %.
         route: `fresh` (students of our own), `cuts` (the teacher cut at a depth), `prunings` (the teacher narrowed),
             `teacher` (either of these) or `auto`, the default: what the amount of data and a short trial speak for.
+        teacher: `fixed`, the default, or `joint`: a copy of it is trained along with its students and written to
+            `teacher.keras`.
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
@@ -114,6 +129,7 @@ def compress(
         "targets": targets,
         "budget": budget,
         "route": route,
+        "teacher": teacher,
         "preprocess": preprocess,
         "seed": seed,
         "sparsity": sparsity,
@@ -136,6 +152,7 @@ def compress(
 def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
     """The run itself: all files of the family into the staging folder, from whatever is there already."""
     clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.seed
+    notes: list[str] = []
     keras.utils.set_random_seed(seed)
     progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
     if run.resumed:
@@ -148,6 +165,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         teacher = load_teacher(asked.model, dataset=dataset, preprocess=options.preprocess, progress=progress)
         check_teacher_fits(teacher, dataset, progress)
         check_same_inputs(run, teacher, dataset)
+        learning = trainable_teacher(teacher) if options.teacher == "joint" else None
 
     with clock.stage("plan"):
         plans = recalled_plans(
@@ -202,7 +220,16 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             seconds=time.joint_seconds,
             plan_steps=steps_planner(options.training.joint_steps),
             checkpoint=checkpoint("joint"),
+            teacher=learning,
         )
+
+    if learning is not None:
+        with clock.stage("improved teacher"):
+            improved = improved_teacher(learning, teacher, dataset, run.staging, progress)
+            notes.append(improved.sentence)
+            if improved.better:
+                soft, _ = soft_labels(improved.teacher, views, dataset.classes, cache_folder(), progress)
+                batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
         quantized = [quantization_ready(member) for member in members]
@@ -217,9 +244,29 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             checkpoint=checkpoint("quantization"),
         )
 
+    course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
+    inputs = Inputs(task, teacher, dataset, tuple(baselines))
+    hand_over(run, asked, options, inputs, course, members, quantized, progress, notes=notes, command=command)
+
+
+def hand_over(
+    run: Checkpoints,
+    asked: Asked,
+    options: Options,
+    inputs: Inputs,
+    course: Course,
+    members: Sequence[keras.Model],
+    quantized: Sequence[keras.Model],
+    progress: Progress,
+    *,
+    notes: Sequence[str],
+    command: str,
+) -> None:
+    """Writes, verifies and measures the members, and says what they are."""
+    clock, (task, teacher, dataset, baselines) = run.clock, inputs
     with clock.stage("export"):
         written, refused = export_members(
-            plan, members, quantized, task, teacher, dataset, run, progress, sparse=options.sparsity > 0
+            course.plan, members, quantized, task, teacher, dataset, run, progress, sparse=options.sparsity > 0
         )
 
     with clock.stage("measurement"):
@@ -234,33 +281,22 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         version=__version__,
         task=task.name,
         command=command,
-        seed=seed,
+        seed=options.seed,
         budget_seconds=options.budget_seconds,
         elapsed_seconds=round(clock.elapsed, 1),
         stage_seconds={name: round(seconds, 1) for name, seconds in clock.seconds.items()},
-        route=plan.route,
+        route=course.plan.route,
         teacher=teacher_model,
         baselines=baseline_models,
         members=member_models,
         dataset=describe_data(dataset),
         environment=environment(),
-        plan={
-            "members": plan.words,
-            "reason": plan.reason,
-            "views": count,
-            "views from the cache": cached,
-            "mirrored views": flip,
-            "labelled by": labelled_by,
-            "joint training": joint.summary(),
-            "quantization-aware training": tuning.summary(),
-            "preprocessing of the teacher": teacher.preprocess.name,
-            "sparsity": options.sparsity,
-        },
+        plan=course.summary(options, teacher),
         targets=tuple(target.text for target in options.targets),
-        notes=(*dataset.notes, *refused, *collapsed),
+        notes=(*dataset.notes, *notes, *refused, *collapsed),
     )
     (run.staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
-    resolved(asked.recipe, plan, teacher, views.spec, joint, tuning).write(
+    course.recipe(asked.recipe, teacher).write(
         run.staging / RECIPE, f"Makes this family again: l2c compress --recipe {RECIPE} --out FOLDER"
     )
     family.write(run.staging)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from learn2compress.core.errors import InputError
 from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
+from learn2compress.core.errors import InputError
 from learn2compress.core.folder import PARTS, cache_folder, check_folder, complete, run_folder, unfinished
 from learn2compress.core.recipe import Recipe
 
@@ -45,11 +45,16 @@ def test_all_that_was_staged_arrives_and_nothing_stays_beside_it(tmp_path: Path)
 
 def stopped(out: Path, error: type[BaseException], *, reached: bool, word: str = "new") -> None:
     """A run that fills the staging folder, lays something by or not, and fails."""
-    with pytest.raises(error), run_folder(check_folder(out), ASKED) as run:
-        fill(run.staging, word)
-        if reached:
-            run.recall("plan", lambda: word)
-        raise error
+
+    def fail() -> None:
+        with run_folder(check_folder(out), ASKED) as run:
+            fill(run.staging, word)
+            if reached:
+                run.recall("plan", lambda: word)
+            raise error
+
+    with pytest.raises(error):
+        fail()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, InputError])

@@ -56,9 +56,9 @@ def planned(teacher: Any, dataset: Any, tmp_path: Any, budget: str, route: str =
 
 
 def test_a_short_budget_plans_one_source_and_a_long_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:
-    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "5m")] == ["cuts"]
-    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "1h")] == ["cuts", "prunings"]
-    assert [plan.source.kind for plan in planned(teacher, dataset, tmp_path, "1h", "prunings")] == ["prunings"]
+    assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "5m")] == ["cuts"]
+    assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h")] == ["cuts", "prunings"]
+    assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h", "prunings")] == ["prunings"]
 
 
 def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
@@ -75,11 +75,11 @@ def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
     lame = replace(plans[0], start="as built", settings=replace(plans[0].settings, peak=0.0))
     events: list[Event] = []
     chosen = best_by_trial([lame, plans[1]], views, soft, dataset, Progress(events.append), budget=60, seed=0)
-    assert chosen.source.kind == "prunings"
+    assert chosen.kind == "prunings"
     assert chosen.start == "as built"
     assert "in a trial" in chosen.reason
     assert "cuts of the teacher" in chosen.reason
-    fresh, trained = plans[1].parts(), chosen.parts()
+    fresh, trained = plans[1].parts, chosen.parts
     assert [part.model.count_params() for part in trained] == [part.model.count_params() for part in fresh]
     kernels = [np.asarray(parts[0].model.get_layer("conv1").kernel) for parts in (fresh, trained)]
     assert (kernels[0] != kernels[1]).any()

@@ -67,6 +67,8 @@ class TrainingRecipe(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     narrow_every: Count | None = None
     quantization_share: Share | None = None
+    teacher_rate: NotNegative | None = None
+    teacher_loss: NotNegative | None = None
     joint_steps: Count | None = None
     quantization_steps: Count | None = None
 

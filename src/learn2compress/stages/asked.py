@@ -1,10 +1,10 @@
-"""What a run is asked for: from options, a recipe, an unfinished run; and the recipe of what came of it."""
+"""What a run is asked for: from options, a recipe and an unfinished run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,8 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.folder import unfinished
-from learn2compress.core.recipe import PATHS, Recipe, check_given, TrainingRecipe, ViewsRecipe
+from learn2compress.core.recipe import PATHS, Recipe, check_given
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.stages.planning import Plan
-from learn2compress.train.fit import Trained
-from learn2compress.train.views import ViewSpec
 
 _INPUTS = "inputs"
 
@@ -95,25 +92,6 @@ def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> N
             f"The {' and the '.join(changed)} changed since the unfinished run in {run.folder.parent} began.",
             f"put back what was there, or delete {run.folder} to begin anew.",
         )
-
-
-def resolved(
-    recipe: Recipe, plan: Plan, teacher: Teacher, views: ViewSpec, joint: Trained, tuning: Trained
-) -> Recipe:
-    """The recipe with all that was found out on the way: it makes the same family again."""
-    training = {
-        **asdict(plan.settings),
-        "joint_steps": joint.steps,
-        "quantization_steps": tuning.steps,
-    }
-    return recipe.model_copy(
-        update={
-            "route": {"students": "fresh"}.get(plan.kind, plan.kind),
-            "preprocess": teacher.preprocess.name,
-            "views": ViewsRecipe(count=views.count, mirrored=views.flip),
-            "training": TrainingRecipe.model_validate(training),
-        }
-    )
 
 
 @contextmanager

@@ -45,6 +45,9 @@ def planned_phases(
     def find_out() -> dict[str, float]:
         finish = finish_estimate(plan, dataset, baselines, rate)
         remaining = options.budget_seconds - run.clock.elapsed
+        if options.teacher == "joint":
+            # What it has become labels all views anew.
+            remaining -= run.recall("views", int) * len(dataset.train) / rate
         return asdict(phases(remaining, finish, plan.settings.quantization_share))
 
     found = Phases(**run.recall("phases", find_out))

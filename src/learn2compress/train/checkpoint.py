@@ -86,7 +86,7 @@ class TrainingCheckpoint:
 
     @staticmethod
     def _variables(family: JointFamily, *, finished: bool) -> list[Any]:
-        own = [variable for member in family.members for variable in member.variables]
+        own = [variable for model in family.models for variable in model.variables]
         if finished:
             return own
         family.optimizer.build(family.trainable_variables)

@@ -14,6 +14,7 @@ from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
+from learn2compress.train.optimizers import slowed
 from learn2compress.train.settings import TrainingSettings, optimizer_for
 from learn2compress.train.sparsity import MagnitudeMasks
 from learn2compress.train.trainable import trainable
@@ -32,6 +33,7 @@ def joint_training(
     seconds: float,
     plan_steps: PlanSteps,
     checkpoint: TrainingCheckpoint | None = None,
+    teacher: keras.Model | None = None,
 ) -> tuple[list[keras.Model], Trained]:
     """Trains the members together, each distilled from the teacher.
 
@@ -43,6 +45,7 @@ def joint_training(
         seconds: for all of it; 0 where the number of steps stands.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
         checkpoint: where it is kept how far the training came, and found by the next process.
+        teacher: trained along, in place, from `(pixels - 128) / 128` to logits; teaches in place of the soft labels.
 
     Returns:
         The trained members, in the order given, each on its own; and what the run was.
@@ -51,9 +54,18 @@ def joint_training(
     members = [trainable(part.model, settings.dtype, settings.momentum) for part in parts]
     positions = [part.positions for part in parts]
     family = JointFamily(
-        members, settings.temperature, settings.hard, positions=positions, narrow_every=settings.narrow_every
+        members,
+        settings.temperature,
+        settings.hard,
+        positions=positions,
+        narrow_every=settings.narrow_every,
+        teacher=teacher,
+        teacher_loss=settings.teacher_loss,
     )
-    compile_family(family, optimizer_for(settings))
+    optimizer = optimizer_for(settings)
+    if teacher is not None:
+        slowed(optimizer, teacher.trainable_variables, settings.teacher_rate)
+    compile_family(family, optimizer)
     begun = checkpoint.load(family) if checkpoint else None
     if begun and begun.finished:
         return family.release(), Trained.of(begun, batches)

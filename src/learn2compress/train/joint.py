@@ -29,6 +29,9 @@ class JointFamily(keras.Model):
         sliced: whether the tails' kernels are slices of the widest's; else all of a tail is the member's own.
         positions: for each member, which channels of one original its layers keep; where there are none, a member
             keeps the widest's first.
+        teacher: trained beside the members, `(pixels - 128) / 128` to logits; what it says is what the members are
+            taught, in place of the soft labels. Its batch-norm statistics stay as they are.
+        teacher_loss: weight of the teacher's own loss.
         narrow_every: the tails are trained on one in so many images of each batch. What a narrow member learns, it
             learns for the greater part through the shared kernels, from the widest.
     """
@@ -42,12 +45,16 @@ class JointFamily(keras.Model):
         sliced: bool = True,
         positions: Sequence[Positions] = (),
         narrow_every: int = 1,
+        teacher: keras.Model | None = None,
+        teacher_loss: float = 1.0,
     ) -> None:
         super().__init__()
         self.narrow_every = narrow_every
         self.temperature, self.hard = temperature, hard
         self.trackers = [keras.metrics.Mean(name=f"accuracy_{i}") for i in range(len(members))]
         self.members = list(members)
+        self.teacher, self.teacher_loss = teacher, teacher_loss
+        self._teacher_tracker = keras.metrics.Mean(name="accuracy_teacher")
         self._widest = members[0]
         self._prefixes = [common_prefix(member, self._widest) for member in members[1:]]
         self._entries: list[slice] = []
@@ -68,7 +75,14 @@ class JointFamily(keras.Model):
         for tail, slices in zip(self.tails, self._maps, strict=True):
             pairs = zip(tail.trainable_variables, slices.shared, strict=True)
             self._trained += [variable for variable, shared in pairs if shared is None]
+        if teacher is not None:
+            self._trained += teacher.trainable_variables
         self.built = True
+
+    @property
+    def models(self) -> list[keras.Model]:
+        """All that is trained: the members, and the teacher where it is among them."""
+        return [*self.members, *([self.teacher] if self.teacher is not None else [])]
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -91,7 +105,7 @@ class JointFamily(keras.Model):
         return values
 
     def call(self, pixels: Any, training: Any = None) -> list[Any]:
-        """uint8 (n, h, w, 3) -> logits (n, classes) of every member."""
+        """uint8 (n, h, w, 3) -> logits (n, classes) of every member and, in training, of the teacher if it learns."""
         reached = keras.tree.flatten(self.trunk(scaled(pixels), training=training))  # one output comes bare
         outputs = reached[:1]
         for tail, slices, entry in zip(self.tails, self._maps, self._entries, strict=True):
@@ -104,6 +118,8 @@ class JointFamily(keras.Model):
                 for variable, value in zip(tail.non_trainable_variables, updated, strict=True):
                     variable.assign(value)
             outputs.append(logits)
+        if training and self.teacher is not None:
+            outputs.append(self.teacher(scaled(pixels), training=False))
         return [ops.cast(logits, "float32") for logits in outputs]
 
     def _some(self, examples: Any) -> Any:
@@ -135,15 +151,23 @@ class JointFamily(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """Sum over the members of their distillation losses."""
+        """Sum over the members of their distillation losses, and of the teacher's own if it learns.
+
+        After ProjectionNet (Ravi, 2017), `l1 L(teacher, y) + l2 L(student, teacher) + l3 L(student, y)`, where l2 and
+        l3 are the shares in the distillation loss. The teacher is not pulled to what the students can do.
+        """
         labels, teacher = y
         total = 0.0
+        if training and self.teacher is not None:
+            *y_pred, own = y_pred
+            teacher = ops.log_softmax(ops.stop_gradient(own), axis=-1)
+            total = self.teacher_loss * distillation_loss(own, labels, teacher, 1.0, 1.0)
+            self._teacher_tracker.update_state(_hits(own, labels))
         for place, (logits, tracker) in enumerate(zip(y_pred, self.trackers, strict=True)):
             if place == 1 and training:
                 labels, teacher = self._some(labels), self._some(teacher)
             total = total + distillation_loss(logits, labels, teacher, self.temperature, self.hard)
-            hits = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32"))
-            tracker.update_state(ops.cast(hits, "float32"))
+            tracker.update_state(_hits(logits, labels))
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -153,7 +177,13 @@ class JointFamily(keras.Model):
     @property
     def metrics(self) -> list[Any]:
         """The loss and the members' accuracies."""
-        return [self._loss_tracker, *self.trackers] if hasattr(self, "_loss_tracker") else self.trackers
+        trackers = [*self.trackers, *([self._teacher_tracker] if self.teacher is not None else [])]
+        return [self._loss_tracker, *trackers] if hasattr(self, "_loss_tracker") else trackers
+
+
+def _hits(logits: Any, labels: Any) -> Any:
+    """1.0 for every example (n,) that is right, else 0.0."""
+    return ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32")), "float32")
 
 
 def _sliced(whole: Any, ranges: tuple[Along, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -25,6 +26,22 @@ def orthogonalized(matrix: Any) -> Any:
         gram = ops.matmul(x, ops.transpose(x))
         x = _A * x + ops.matmul(_B * gram + _C * ops.matmul(gram, gram), x)
     return ops.transpose(x) if tall else x
+
+
+def slowed(optimizer: keras.optimizers.Optimizer, variables: Iterable[Any], share: float) -> None:
+    """Makes the optimizer move these variables by a share of its learning rate, and not decay them.
+
+    Keras has one learning rate for all variables; a trained teacher beside new students needs another.
+    """
+    slow = {variable.path for variable in variables}
+    whole = optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        whole(gradient, variable, learning_rate * share if variable.path in slow else learning_rate)
+
+    optimizer.update_step = update_step
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_list=list(variables))
 
 
 class ConvMuon(keras.optimizers.Optimizer):

@@ -24,6 +24,8 @@ class TrainingSettings:
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
         narrow_every: all members but the widest are trained on one in so many images of each batch.
         quantization_share: share of the training time that goes to quantization-aware training.
+        teacher_rate: share of the learning rate that a jointly trained teacher is moved by.
+        teacher_loss: weight of its own loss.
         peak: highest learning rate of joint training.
         decay: weight decay of joint training.
         quantization_peak: highest learning rate of quantization-aware training.
@@ -44,6 +46,8 @@ class TrainingSettings:
     warmup: float
     narrow_every: int
     quantization_share: float
+    teacher_rate: float = 0.1
+    teacher_loss: float = 1.0
 
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
         """The same with smaller batches for large images.
@@ -87,6 +91,8 @@ SETTINGS: dict[SourceKind, TrainingSettings] = {
         warmup=0.08,
         narrow_every=4,
         quantization_share=0.12,
+        # Steps that suit new kernels would take a trained teacher apart.
+        teacher_rate=0.01,
     ),
     "cuts": CUTS,
     # More is left to learn than in a cut, before anything is rounded.

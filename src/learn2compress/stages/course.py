@@ -1,0 +1,65 @@
+"""How the members of a family came about: what the manifest says of it, and the recipe that makes them again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from learn2compress.core.options import Options
+from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.stages.planning import Plan
+from learn2compress.train.fit import Trained
+from learn2compress.train.views import ViewSpec
+
+
+@dataclass(frozen=True)
+class Course:
+    """The course that a run took.
+
+    Attributes:
+        plan: what was trained.
+        views: what the teacher labelled.
+        cached: how many of the views an earlier run had labelled.
+        labelled_by: what the teacher was run in.
+        joint, tuning: joint and quantization-aware training.
+    """
+
+    plan: Plan
+    views: ViewSpec
+    cached: int
+    labelled_by: str
+    joint: Trained
+    tuning: Trained
+
+    def summary(self, options: Options, teacher: Teacher) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "members": self.plan.words,
+            "reason": self.plan.reason,
+            "views": self.views.count,
+            "views from the cache": self.cached,
+            "mirrored views": self.views.flip,
+            "labelled by": self.labelled_by,
+            "joint training": self.joint.summary(),
+            "quantization-aware training": self.tuning.summary(),
+            "preprocessing of the teacher": teacher.preprocess.name,
+            "sparsity": options.sparsity,
+            "teacher": options.teacher,
+        }
+
+    def recipe(self, asked: Recipe, teacher: Teacher) -> Recipe:
+        """What was asked for, with all that was found out on the way: it makes the same family again."""
+        training = {
+            **asdict(self.plan.settings),
+            "joint_steps": self.joint.steps,
+            "quantization_steps": self.tuning.steps,
+        }
+        return asked.model_copy(
+            update={
+                "route": {"students": "fresh"}.get(self.plan.kind, self.plan.kind),
+                "preprocess": teacher.preprocess.name,
+                "views": ViewsRecipe(count=self.views.count, mirrored=self.views.flip),
+                "training": TrainingRecipe.model_validate(training),
+            }
+        )

@@ -1,0 +1,81 @@
+"""A teacher that is trained along with its students (`--teacher joint`), and what it has become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
+from learn2compress.graph.surgery import flattened
+from learn2compress.graph.trunk import build_whole, whole_refusal
+from learn2compress.inputs.teacher import Teacher, load_teacher
+from learn2compress.measure.accuracy import score
+from learn2compress.train.quantize import predict
+from learn2compress.train.trainable import plain, with_pixels
+
+FILE = "teacher.keras"
+
+
+def trainable_teacher(teacher: Teacher) -> keras.Model:
+    """A copy of the teacher to train, `(pixels - 128) / 128` to logits (n, classes).
+
+    Raises:
+        InputError: `teacher.not_trainable`.
+    """
+    refusal = whole_refusal(teacher.keras_model)
+    if refusal:
+        raise InputError(
+            "teacher.not_trainable",
+            f"The teacher can't be trained along with its students: {refusal}.",
+            "leave out --teacher joint: a teacher that stays as it is may be anything.",
+        )
+    preprocess = teacher.preprocess
+    scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
+    return build_whole(flattened(teacher.keras_model), "teacher", scale, offset, preprocess.bgr)
+
+
+@dataclass(frozen=True)
+class Improved:
+    """What a jointly trained teacher has become.
+
+    Attributes:
+        teacher: its file, loaded.
+        sentence: how right it is beside what it was, for people.
+        better: whether it is at least as right on the validation split.
+    """
+
+    teacher: Teacher
+    sentence: str
+    better: bool
+
+
+def improved_teacher(
+    trained: keras.Model, before: Teacher, dataset: Dataset, folder: Path, progress: Progress
+) -> Improved:
+    """Writes the trained teacher, and holds it against what it was.
+
+    `teacher.keras` takes pixels 0..255 and gives probabilities, whatever the original took.
+    """
+    model = plain(trained)
+    splits = {"validation": dataset.validation, "test": dataset.test}
+    after = {
+        name: score(predict(model, split, before.input_size), split.labels).accuracy for name, split in splits.items()
+    }
+    was = {
+        name: score(predict(trainable_teacher(before), split, before.input_size), split.labels).accuracy
+        for name, split in splits.items()
+    }
+    with_pixels(model, "teacher").save(folder / FILE)
+    sentence = (
+        f"The jointly trained teacher, {FILE}, is right on {after['test']:.2%} of the test images "
+        f"({was['test']:.2%} before) and on {after['validation']:.2%} of the validation images "
+        f"({was['validation']:.2%} before)."
+    )
+    progress.note(sentence)
+    teacher = load_teacher(folder / FILE, dataset=dataset, preprocess="raw")
+    return Improved(teacher, sentence, after["validation"] >= was["validation"])
