@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.target import METRICS, Target
+from learn2compress.core.target import METRICS, Target, bound_sets
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,10 @@ from learn2compress.core.target import METRICS, Target
         ("macs<=10M", "macs", 10e6),
         ("macs<=.5G", "macs", 0.5e9),
         ("macs<=1e6", "macs", 1e6),
+        ("latency<=5ms", "latency", 5),
+        ("latency<=800us", "latency", 0.8),
+        ("latency<=0.1s", "latency", 100),
+        ("memory<=1MB", "memory", 1e6),
         ("accuracy>=0.92", "accuracy", 0.92),
         ("accuracy>=92%", "accuracy", 0.92),
         ("drop<=1%", "drop", 0.01),
@@ -93,3 +99,31 @@ def test_the_text_of_a_target_reads_back_as_the_same_bound(text: str) -> None:
     target = Target.parse(text)
     again = Target.parse(target.text)
     assert again == target
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(1, 9).map(lambda n: f"size<={n}KB"),
+            st.integers(1, 9).map(lambda n: f"latency<={n}ms"),
+            st.integers(1, 9).map(lambda n: f"accuracy>=0.{n}"),
+            st.integers(1, 9).map(lambda n: f"drop<=0.{n}"),
+        ),
+        max_size=8,
+    )
+)
+def test_bounds_on_one_metric_are_for_several_members_and_others_hold_together(texts: list[str]) -> None:
+    targets = [Target.parse(text) for text in texts]
+    sets = bound_sets(targets)
+    assert {target for one in sets for target in one} == set(targets)
+    for one in sets:
+        assert len({target.metric for target in one}) == len(one)
+    metrics = [target.metric for target in targets]
+    assert len(sets) == max((metrics.count(metric) for metric in metrics), default=0)
+    for earlier, later in pairwise(sets):
+        for target in later:
+            before = next(other for other in earlier if other.metric == target.metric)
+            # A smaller member may be less right.
+            assert target.bound >= before.bound if target.metric == "drop" else target.bound <= before.bound
+    costs = [{t.metric for t in one if t.metric not in ("accuracy", "drop")} for one in sets]
+    assert all(one == costs[0] for one in costs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.member import Cost, MemberSpec
-from learn2compress.core.target import Target
+from learn2compress.core.target import Target, bound_sets
 from learn2compress.plan.members import (
     DEFAULT_SPREAD,
     Candidate,
@@ -58,20 +59,19 @@ def test_every_bound_gets_a_member_and_members_come_widest_first(
     candidates: list[Candidate], texts: list[str], count: int, largest: float
 ) -> None:
     bounds = parsed(texts)
-    assume(all(any(within(c, bound) for c in candidates) for bound in bounds))
+    sets = bound_sets([bound for bound in bounds if bound.metric in ("size", "macs")])
+    assume(all(any(all(within(c, b) for b in together) for c in candidates) for together in sets))
     chosen = choose_members(candidates, bounds, count, largest)
     sizes = [c.cost.size_bytes for c in chosen]
     assert sizes == sorted(sizes, reverse=True)
     assert len({c.spec.name for c in chosen}) == len(chosen)
     assert len({c.spec.channels for c in chosen}) == len(chosen)
-    for bound in bounds:
-        if bound.metric in ("size", "macs"):
-            holders = [c for c in chosen if bound.text in c.spec.targets]
-            assert len(holders) == 1
-            assert within(holders[0], bound)
-            # The largest that is within: nothing between it and the bound is left unused.
-            bigger = [c for c in candidates if c.cost.size_bytes > holders[0].cost.size_bytes]
-            assert not any(within(c, bound) for c in bigger)
+    for together in sets:
+        (holder,) = [c for c in chosen if {b.text for b in together} <= set(c.spec.targets)][-1:]
+        assert all(within(holder, bound) for bound in together)
+        # The largest that is within: nothing between it and the bounds is left unused.
+        bigger = [c for c in candidates if c.cost.size_bytes > holder.cost.size_bytes]
+        assert not any(all(within(c, bound) for bound in together) for c in bigger)
     assert {c.spec.channels for c in chosen} <= {c.spec.channels for c in candidates}
 
 
@@ -134,6 +134,24 @@ def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(t
     assert largest_within(LADDER, Target.parse(f"{metric}<={value}")).spec.name == "w1"
 
 
+def test_bounds_that_can_be_kept_one_by_one_and_not_together_are_refused() -> None:
+    thin = candidate(1, 10_000, 9 * 10**6)
+    flat = candidate(2, 90_000, 10**6)
+    assert largest_within([thin, flat], *parsed(["size<=95KB", "macs<=2M"])) is flat
+    with pytest.raises(InputError, match="size<=20KB and macs<=2M at once") as caught:
+        choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6)
+    assert caught.value.code == "target.unsatisfiable"
+
+
+def test_a_member_is_within_a_measured_bound() -> None:
+    timed = [replace(c, cost=replace(c.cost, latency_ms=c.cost.macs / 1e7)) for c in LADDER]
+    (large, small) = choose_members(timed, parsed(["latency<=2.05ms", "size<=300KB", "size<=40KB"]), 2, 1e6)
+    assert (large.spec.channels, small.spec.channels) == ((20,), (4,))
+    with pytest.raises(InputError) as caught:
+        choose_members(timed, parsed(["latency<=50us"]), 1, 1e6)
+    assert "latency<=0.1ms" in caught.value.fix
+
+
 def test_the_largest_member_is_a_tenth_of_a_known_teacher() -> None:
     assert largest_by_default(1_000_000) < 400_000
     assert largest_by_default(2_000_000) == pytest.approx(2 * largest_by_default(1_000_000))
@@ -143,5 +161,5 @@ def test_the_largest_member_is_a_tenth_of_a_known_teacher() -> None:
 def test_the_widest_member_is_the_largest_that_any_bound_lets_in() -> None:
     assert widest_member(LADDER, [], 123_456).spec.name == "w12"
     assert widest_member(LADDER, parsed(["size<=100KB", "size<=200KB", "accuracy>=0.9"]), 1e6).spec.name == "w20"
-    assert widest_member(LADDER, parsed(["size<=100KB", "macs<=15M"]), 1e6).spec.name == "w15"
+    assert widest_member(LADDER, parsed(["size<=100KB", "macs<=15M"]), 1e6).spec.name == "w10"
     assert widest_member(LADDER, parsed(["size<=9999"]), 1e6).spec.name == "w1"

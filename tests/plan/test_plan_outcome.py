@@ -94,11 +94,24 @@ def test_a_bound_that_some_member_holds_is_met(unmet: Callable[..., str], text: 
 def test_a_bound_that_no_member_holds_is_named_with_the_nearest_value_and_the_gap(
     unmet: Callable[..., str], text: str, nearest: str, off: str
 ) -> None:
-    said = unmet("size<=1MB", text)
+    said = unmet(text)
     assert said.count("No member meets") == 1
     assert text in said
     assert f"has {nearest}" in said
     assert f"off by {off}" in said
+
+
+def test_bounds_on_different_metrics_hold_for_one_member_or_are_not_met(unmet: Callable[..., str]) -> None:
+    assert unmet("size<=300KB", "accuracy>=0.92") == unmet("size<=90KB", "accuracy>=0.88") == ""
+    said = unmet("size<=90KB", "accuracy>=0.92")
+    assert "size<=90KB and accuracy>=0.92 at once: the nearest, small, has accuracy 0.88, off by 0.04" in said
+    # Two bounds on the size ask for two members, and the accuracy for the larger.
+    assert unmet("size<=90KB", "size<=300KB", "accuracy>=0.92") == ""
+
+
+def test_what_was_not_measured_is_within_no_bound(unmet: Callable[..., str]) -> None:
+    assert "latency<=5ms" in unmet("latency<=5ms")
+    assert "memory<=1MB" in unmet("memory<=1MB")
 
 
 def test_the_accuracy_that_counts_is_that_of_the_test_split(unmet: Callable[..., str]) -> None:

@@ -49,8 +49,12 @@ class Cost:
         parameters: weights and biases after batch norm is folded.
         macs: multiply-accumulates of one inference.
         size_bytes: estimated bytes of the int8 file.
+        latency_ms: of one inference, measured or interpolated; 0 where no bound asks for it.
+        memory_bytes: peak, likewise.
     """
 
     parameters: int
     macs: int
     size_bytes: int
+    latency_ms: float = 0.0
+    memory_bytes: float = 0.0

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from learn2compress.core import units
 from learn2compress.core.errors import InputError
 
-Metric = Literal["size", "macs", "accuracy", "drop"]
+Metric = Literal["size", "macs", "latency", "memory", "accuracy", "drop"]
 
 # metric -> (direction, units, example)
 METRICS: dict[str, tuple[str, dict[str, float], str]] = {
     "size": ("<=", units.BYTES, "size<=100KB"),
     "macs": ("<=", units.COUNTS, "macs<=10M"),
+    "latency": ("<=", units.MILLISECONDS, "latency<=5ms"),
+    "memory": ("<=", units.BYTES, "memory<=1MB"),
     "accuracy": (">=", units.FRACTIONS, "accuracy>=0.92"),
     "drop": ("<=", units.FRACTIONS, "drop<=0.01"),
 }
+
+# How right a member is; the others are what it costs.
+QUALITY = ("accuracy", "drop")
 
 _EXPRESSION = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|==|[<>=](?!=))\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One bound. `bound` is in bytes, MACs or a fraction of 1, after `metric`."""
+    """One bound. `bound` is in bytes, MACs, milliseconds or a fraction of 1, after `metric`."""
 
     metric: str
     bound: float
@@ -72,3 +78,27 @@ class Target:
                 f"write it like {example}.",
             )
         return Target(metric, bound, f"{metric}{direction}{value}")
+
+
+def bound_sets(targets: Sequence[Target]) -> list[tuple[Target, ...]]:
+    """What must hold together: bounds on different metrics, for one and the same member.
+
+    Several bounds on one metric ask for several members. The first set has the loosest bound on each cost and the
+    strictest on each quality, as the largest member is the best; the next has the next ones. A cost that has fewer
+    bounds than another keeps its last; a quality is asked for as often as it stands there.
+    """
+    by_metric: dict[str, list[Target]] = {}
+    for target in targets:
+        by_metric.setdefault(target.metric, []).append(target)
+    for metric, own in by_metric.items():
+        own.sort(key=lambda target: target.bound, reverse=metric != "drop")
+    sets = []
+    for number in range(max(map(len, by_metric.values()), default=0)):
+        chosen = []
+        for metric, own in by_metric.items():
+            if number < len(own):
+                chosen.append(own[number])
+            elif metric not in QUALITY:
+                chosen.append(own[-1])
+        sets.append(tuple(chosen))
+    return sets

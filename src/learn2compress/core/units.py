@@ -11,6 +11,7 @@ from learn2compress.core.errors import InputError
 BYTES: dict[str, float] = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 COUNTS: dict[str, float] = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 SECONDS: dict[str, float] = {"S": 1, "": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
+MILLISECONDS: dict[str, float] = {"": 1, "US": 1e-3, "MS": 1, "S": 1e3}
 FRACTIONS: dict[str, float] = {"": 1, "%": 1e-2}
 
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*")

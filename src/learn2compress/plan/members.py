@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.member import Cost, MemberSpec
-from learn2compress.core.target import Target
+from learn2compress.core.target import Target, bound_sets
 
 # Only these bounds are known before training; accuracy and drop are checked on the finished family.
-PLANNED = {"size": lambda cost: cost.size_bytes, "macs": lambda cost: cost.macs}
+PLANNED: dict[str, Callable[[Cost], float]] = {
+    "size": lambda cost: cost.size_bytes,
+    "macs": lambda cost: cost.macs,
+    "latency": lambda cost: cost.latency_ms,
+    "memory": lambda cost: cost.memory_bytes,
+}
+# What pruning reckons a channel's worth in: time and memory go with the work.
+PRICES = {"size": "size", "macs": "macs", "latency": "macs", "memory": "macs"}
 SIZE_WORDS = ("large", "medium", "small", "tiny", "micro")
 # The tiniest member by default: this many times smaller than the largest. A teacher cut lower than that has lost its
 # sight: what its first layers see does not tell classes apart.
@@ -29,7 +36,9 @@ class Candidate:
 
 def priced_by(targets: Sequence[Target]) -> frozenset[str]:
     """What a member's cost is reckoned in: the metrics of the bounds, or all that is known where there are none."""
-    return frozenset(target.metric for target in targets if target.metric in PLANNED) or frozenset(PLANNED)
+    return frozenset(PRICES[target.metric] for target in targets if target.metric in PRICES) or frozenset(
+        PRICES.values()
+    )
 
 
 def within(candidate: Candidate, target: Target) -> bool:
@@ -37,23 +46,35 @@ def within(candidate: Candidate, target: Target) -> bool:
     return target.metric not in PLANNED or target.holds(PLANNED[target.metric](candidate.cost))
 
 
-def largest_within(candidates: Sequence[Candidate], target: Target) -> Candidate:
-    """The largest candidate within a bound.
+def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate:
+    """The largest candidate within all the bounds.
 
     Raises:
-        InputError: `target.unsatisfiable` when even the smallest candidate is beyond it.
+        InputError: `target.unsatisfiable` when even the smallest candidate is beyond one, or none is within all.
     """
-    fitting = [c for c in candidates if within(c, target)]
-    if not fitting:
-        smallest = min(candidates, key=lambda c: PLANNED[target.metric](c.cost))
-        value = PLANNED[target.metric](smallest.cost)
+    fitting = [c for c in candidates if all(within(c, target) for target in targets)]
+    if fitting:
+        return max(fitting, key=lambda c: c.cost.size_bytes)
+    for target in targets:
+        if any(within(c, target) for c in candidates):
+            continue
+        value = min(PLANNED[target.metric](c.cost) for c in candidates)
         raise InputError(
             "target.unsatisfiable",
             f"The target {target.text} can't be met: the smallest member that can be built here has "
-            f"{target.metric} {value:.0f}.",
-            f"ask for at least {target.metric}<={math.ceil(value)}, or for a smaller input size.",
+            f"{target.metric} {_shown(target.metric, value)}.",
+            f"ask for at least {target.metric}<={_shown(target.metric, value)}, or for a smaller input size.",
         )
-    return max(fitting, key=lambda c: c.cost.size_bytes)
+    raise InputError(
+        "target.unsatisfiable",
+        f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once.",
+        "loosen one of these bounds.",
+    )
+
+
+def _shown(metric: str, value: float) -> str:
+    """A value that is not below what it stands for."""
+    return f"{math.ceil(100 * value) / 100:g}ms" if metric == "latency" else f"{math.ceil(value)}"
 
 
 def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], largest_bytes: float) -> Candidate:
@@ -65,10 +86,10 @@ def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], la
         largest_bytes: its size where no target says otherwise.
     """
     smallest = min(candidates, key=lambda c: c.cost.size_bytes)
-    planned = [target for target in targets if target.metric in PLANNED]
+    planned = _planned_sets(targets)
     if not planned:
         return _nearest(candidates, max(largest_bytes, smallest.cost.size_bytes))
-    fitting = [c for c in candidates if any(within(c, target) for target in planned)]
+    fitting = [c for c in candidates if any(all(within(c, target) for target in bounds) for bounds in planned)]
     return max(fitting, key=lambda c: c.cost.size_bytes, default=smallest)
 
 
@@ -82,17 +103,16 @@ def choose_members(
 
     Args:
         candidates: all that can be built.
-        targets: bounds; each bound on size or MACs gets a member of its own.
+        targets: bounds; each of the `bound_sets` on size and MACs gets a member of its own.
         count: how many members there should be at least.
         largest_bytes: size of the largest member where no target says otherwise.
     """
     chosen: dict[str, Candidate] = {}
-    for target in targets:
-        if target.metric not in PLANNED:
-            continue
-        pick = largest_within(candidates, target)
+    for bounds in _planned_sets(targets):
+        pick = largest_within(candidates, *bounds)
         known = chosen.get(pick.spec.name, pick)
-        spec = replace(known.spec, targets=(*known.spec.targets, target.text))
+        new = [target.text for target in bounds if target.text not in known.spec.targets]
+        spec = replace(known.spec, targets=(*known.spec.targets, *new))
         chosen[pick.spec.name] = Candidate(spec, pick.cost)
     smallest = min(c.cost.size_bytes for c in candidates)
     if not chosen:
@@ -108,6 +128,11 @@ def choose_members(
     # Deeper before wider: a shallow cut with many channels has a large head, and can be the bigger file.
     ordered = sorted(chosen.values(), key=lambda c: (-c.spec.depth, -c.cost.size_bytes))
     return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
+
+
+def _planned_sets(targets: Sequence[Target]) -> list[tuple[Target, ...]]:
+    """The bounds that are known before training, those together that must hold together."""
+    return bound_sets([target for target in targets if target.metric in PLANNED])
 
 
 def names(ordered: Sequence[Candidate]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from learn2compress.core.family import Family, Member, Model
-from learn2compress.core.target import Target
+from learn2compress.core.target import Target, bound_sets
 
 # A member is of use while it keeps at least this share of the way from chance to the teacher's accuracy.
 LEAST_SKILL = 0.5
@@ -43,10 +43,13 @@ def collapses(members: Sequence[Member], teacher: Model, classes: int) -> list[s
 
 
 def value_of(member: Member, metric: str) -> float:
-    """The measured value that a target of this metric is held against."""
+    """The measured value that a target of this metric is held against; what was not measured is beyond all bounds."""
+    unknown = float("inf")
     values: dict[str, float] = {
         "size": member.size_bytes or 0,
         "macs": member.macs or 0,
+        "latency": member.latency_ms.median if member.latency_ms else unknown,
+        "memory": unknown if member.peak_memory_bytes is None else member.peak_memory_bytes,
         "accuracy": member.accuracy.test,
         "drop": member.accuracy_drop,
     }
@@ -54,13 +57,29 @@ def value_of(member: Member, metric: str) -> float:
 
 
 def unmet_targets(family: Family, targets: Sequence[Target]) -> str:
-    """A sentence for each target that no member meets; empty when all are met."""
-    sentences = []
-    for target in targets:
-        values = [value_of(member, target.metric) for member in family.members]
-        if any(target.holds(value) for value in values):
-            continue
-        nearest = max(values) if target.metric == "accuracy" else min(values)
-        off = abs(nearest - target.bound)
-        sentences.append(f"No member meets {target.text}: the nearest has {nearest:.6g}, off by {off:.3g}.")
-    return " ".join(sentences)
+    """A sentence for each set of bounds that no member meets; empty when all are met."""
+    return " ".join(filter(None, (_unmet(family, bounds) for bounds in bound_sets(targets))))
+
+
+def _unmet(family: Family, bounds: Sequence[Target]) -> str:
+    """Empty where a member is within all of the bounds; else how far the nearest is off."""
+
+    def beyond(member: Member) -> list[tuple[Target, float]]:
+        values = [(target, value_of(member, target.metric)) for target in bounds]
+        return [(target, value) for target, value in values if not target.holds(value)]
+
+    def distance(member: Member) -> float:
+        return sum(abs(value / target.bound - 1) for target, value in beyond(member))
+
+    nearest = min(family.members, key=distance)
+    missed = beyond(nearest)
+    if not missed:
+        return ""
+    texts = " and ".join(target.text for target in bounds)
+    said = "; ".join(
+        f"has {target.metric} {value:.6g}, off by {abs(value - target.bound):.3g}"
+        if len(bounds) > 1
+        else f"has {value:.6g}, off by {abs(value - target.bound):.3g}"
+        for target, value in missed
+    )
+    return f"No member meets {texts}{' at once' if len(bounds) > 1 else ''}: the nearest, {nearest.name}, {said}."

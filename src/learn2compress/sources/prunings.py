@@ -19,7 +19,7 @@ from learn2compress.graph.surgery import flattened, prune, remaining_calls
 from learn2compress.graph.trunk import build_whole
 from learn2compress.graph.walk import is_weight_layer
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.plan.members import PLANNED, Candidate
+from learn2compress.plan.members import PRICES, Candidate
 from learn2compress.plan.pruning import PruningOrder, pruning_order
 from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.sensitivity import agreements, least_shares
@@ -41,7 +41,9 @@ class TeacherPrunings:
     route: Route = "teacher"
     start: Start = "as built"
 
-    def __init__(self, teacher: Teacher, dataset: Dataset, reason: str, priced: Collection[str] = PLANNED) -> None:
+    def __init__(
+        self, teacher: Teacher, dataset: Dataset, reason: str, priced: Collection[str] = frozenset(PRICES.values())
+    ) -> None:
         """As other sources, but that `priced` says what a channel's worth is reckoned in."""
         self.reason, self._priced = reason, frozenset(priced)
         self._teacher, self._dataset = teacher, dataset

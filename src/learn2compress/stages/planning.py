@@ -5,25 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import ConversionError, InputError, L2CError
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
-from learn2compress.export.write import write_member
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import trial_seconds
-from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member
+from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
 from learn2compress.sources.protocol import MemberSource
-from learn2compress.stages.metadata import metadata
+from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
-from learn2compress.train.quantize import quantization_ready, with_probabilities
 from learn2compress.train.settings import SETTINGS, TrainingSettings
-from learn2compress.train.trainable import trainable
 
 
 @dataclass(frozen=True)
@@ -103,21 +98,22 @@ def plan_family(
     largest = largest_by_default(teacher.parameters)
     narrows: dict[str, list[Candidate]] = {}
     over: dict[str, float] = {}
+    rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal")
+    costs = MeasuredCosts(rehearsal, {target.metric for target in options.targets})
     with progress.stage("plan") as stage:
         wides = source.candidates()
+        costs.survey(wides)
         while True:
             # Where an estimate was too low, what the member really takes decides in the next round.
-            widest = widest_member([_with_size(c, over) for c in wides], options.targets, largest).spec.name
+            widest = widest_member([costs.of(_with_size(c, over)) for c in wides], options.targets, largest).spec.name
             if widest not in narrows:
                 narrows[widest] = source.narrower(next(c for c in wides if c.spec.name == widest), wides)
-            candidates = [_with_size(c, over) for c in narrows[widest]]
+            candidates = [costs.of(_with_size(c, over)) for c in narrows[widest]]
             chosen = choose_members(candidates, options.targets, options.students, largest)
-            sizes = [
-                _rehearsed_bytes(task, source, candidate.spec, teacher, dataset, staging / "rehearsal")
-                for candidate in stage.track(chosen)
-            ]
+            sizes = [rehearsal.size_bytes(candidate.spec) for candidate in stage.track(chosen)]
+            costs.measure(chosen)
             found = _over_target(chosen, sizes, options.targets, candidates)
-            if not found:
+            if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
             over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
     specs = tuple(candidate.spec for candidate in chosen)
@@ -139,34 +135,23 @@ def plan_family(
     )
 
 
-def _rehearsed_bytes(
-    task: Task, source: MemberSource, spec: MemberSpec, teacher: Teacher, dataset: Dataset, folder: Path
-) -> int:
-    model = source.build(spec).model
-    rng = np.random.default_rng(0)
-    # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
-    model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
-    quantized = with_probabilities(quantization_ready(trainable(model, "float32", 0.9)), "rehearsal")
-    path = write_member(quantized, None, folder, spec.name, spec.input_size, metadata(task, spec, teacher, dataset))
-    return path.stat().st_size
-
-
 def _over_target(
     chosen: list[Candidate], sizes: list[int], targets: tuple[Target, ...], candidates: list[Candidate]
 ) -> dict[str, float]:
     """Name of the candidates whose real size breaks their bound -> real size over estimated size."""
     bounds = {t.text: t for t in targets if t.metric == "size"}
-    names = {_identity(c.spec): c.spec.name for c in candidates}
+    names = {identity(c.spec): c.spec.name for c in candidates}
     return {
-        names[_identity(c.spec)]: size / c.cost.size_bytes
+        names[identity(c.spec)]: size / c.cost.size_bytes
         for c, size in zip(chosen, sizes, strict=True)
         if any(text in bounds and not bounds[text].holds(size) for text in c.spec.targets)
     }
 
 
-def _identity(spec: MemberSpec) -> tuple[object, ...]:
-    """What a member is, whatever it is called."""
-    return (spec.channels, spec.blocks, spec.cut, spec.removals)
+def _holds(candidate: Candidate, targets: tuple[Target, ...]) -> bool:
+    """Whether what was measured is within the bounds that the member was chosen for."""
+    own = [t for t in targets if t.text in candidate.spec.targets and t.metric in ("latency", "memory")]
+    return all(within(candidate, target) for target in own)
 
 
 def _with_size(candidate: Candidate, over: dict[str, float]) -> Candidate:

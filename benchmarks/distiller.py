@@ -1,0 +1,156 @@
+"""A family in one run beside `keras.distillation.Distiller`, one student after another with the teacher online.
+
+    python benchmarks/distiller.py [--images 15000] [--epochs 6] [--views 2] [--students 3]
+
+The same students, teacher, training images, augmentation, batch size, epochs, optimizer, schedule and
+temperature on both sides, and the same fast form of the layers. Ours: the teacher labels the views once, then
+all students train jointly; wall time is that of both. The peer: for each student `Distiller.fit`, in which the
+teacher runs on every batch. Neither side counts loading, nor quantization. Accuracy is that of the float
+students on the 10,000 test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from _harness import HERE
+from _students import SIZE, Material, material, trained
+from rich.console import Console
+from rich.table import Table
+
+from learn2compress.core.member import MemberSpec
+from learn2compress.core.progress import SILENT
+from learn2compress.export.write import write_baselines
+from learn2compress.inputs.symbolic import pixels_to_probabilities
+from learn2compress.measure.host import environment
+from learn2compress.measure.runner import fastest_labeller
+from learn2compress.stages.joint_teacher import trainable_teacher
+from learn2compress.train.fit import LabelledViews, Schedule
+from learn2compress.train.settings import SETTINGS, optimizer_for
+from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.trainable import trainable
+from learn2compress.train.views import Views, ViewSpec
+from learn2compress.train.whitening import whiten_stems
+
+MOST_SHARE = 1 / 3
+SETTING = SETTINGS["students"]
+
+
+class Batches(keras.utils.PyDataset):
+    """The same views as ours, scaled, with the labels alone."""
+
+    def __init__(self, batches: LabelledViews, epochs: int) -> None:
+        super().__init__(workers=1, max_queue_size=4)
+        self._batches, self._epoch = batches, 0
+        del epochs
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
+        pixels, (labels, _) = self._batches.batch(self._epoch * len(self) + number)
+        return (pixels.astype(np.float32) - 128) / 128, labels
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+
+
+class OneCycle(keras.callbacks.Callback):
+    """Our schedule."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps, self._done, self._schedule = steps, 0, Schedule(SETTING.warmup)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = SETTING.peak * self._schedule(self._done / self._steps)
+        self._done += 1
+
+
+def peer(
+    made: Material, spec: MemberSpec, teacher: keras.Model, batches: LabelledViews, epochs: int
+) -> tuple[float, float]:
+    """(accuracy, seconds) of a student under the Distiller."""
+    keras.utils.set_random_seed(0)
+    started = time.perf_counter()
+    student = trainable(made.source.build(spec).model, SETTING.dtype, SETTING.momentum)
+    whiten_stems([student], batches.batch(0)[0])
+    distiller = keras.distillation.Distiller(
+        teacher=teacher,
+        student=student,
+        distillation_losses=keras.distillation.LogitsDistillation(temperature=SETTING.temperature),
+        student_loss_weight=SETTING.hard,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile(optimizer_for(SETTING), loss, jit_compile=False)
+    callbacks = [OneCycle(epochs * len(batches))]
+    distiller.fit(Batches(batches, epochs), epochs=epochs, verbose=0, callbacks=callbacks)
+    seconds = time.perf_counter() - started
+    return made.accuracy(student), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=15_000)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--students", type=int, default=3)
+    arguments = parser.parse_args()
+    made = material(arguments.images)
+    specs = made.specs(arguments.students)
+    views = Views(made.dataset.train, ViewSpec(arguments.views, SIZE, 0, True))
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        samples = made.dataset.train.batch(np.arange(100), SIZE)
+        file, _ = write_baselines(pixels_to_probabilities(made.teacher), SIZE, samples, Path(folder))
+        labeller, _, _ = fastest_labeller(made.teacher, file, made.dataset.validation)
+        soft, _ = soft_labels(labeller, views, made.dataset.classes, Path(folder), SILENT)
+        labelling = time.perf_counter() - started
+        batches = LabelledViews(views, soft, SETTING.batch_size, 0)
+        members, _, training = trained(made, specs, batches, arguments.epochs)
+        ours = [made.accuracy(member) for member in members]
+        print("ours", labelling, training, ours, flush=True)
+        teacher = trainable_teacher(made.teacher)
+        rows = []
+        for spec, mine in zip(specs, ours, strict=True):
+            accuracy, seconds = peer(made, spec, teacher, batches, arguments.epochs)
+            rows.append({"student": spec.name, "ours": mine, "distiller": accuracy, "distiller_seconds": seconds})
+            print(rows[-1], flush=True)
+    theirs = sum(row["distiller_seconds"] for row in rows)
+    share = (labelling + training) / theirs
+    result = {
+        "benchmark": "distiller",
+        "command": f"python benchmarks/distiller.py --images {arguments.images} --epochs {arguments.epochs}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training_images": arguments.images,
+        "epochs": arguments.epochs,
+        "views": arguments.views,
+        "seed": 0,
+        "ours_seconds": {"soft labels": labelling, "joint training": training},
+        "distiller_seconds": theirs,
+        "share_of_time": share,
+        "goal": {"asked": MOST_SHARE, "reached": share <= MOST_SHARE},
+        "environment": environment().model_dump(),
+        "rows": rows,
+    }
+    (HERE / "results" / "distiller.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    table = Table("student", "ours, %", "Distiller, %", "Distiller, s")
+    for row in rows:
+        shares = (f"{100 * row[key]:.2f}" for key in ("ours", "distiller"))
+        table.add_row(row["student"], *shares, f"{row['distiller_seconds']:.0f}")
+    Console().print(table)
+    Console().print(
+        f"ours: {labelling:.0f} s of labels and {training:.0f} s of training, {share:.2f} of {theirs:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

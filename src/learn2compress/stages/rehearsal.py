@@ -1,0 +1,118 @@
+"""Rehearsals: members are written untrained, so that what can fail fails early and bounds are kept by measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.member import MemberSpec
+from learn2compress.export.write import write_member
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.latency import latencies
+from learn2compress.measure.memory import peak_memory_bytes
+from learn2compress.plan.members import Candidate
+from learn2compress.sources.protocol import MemberSource
+from learn2compress.stages.metadata import metadata
+from learn2compress.tasks import Task
+from learn2compress.train.quantize import quantization_ready, with_probabilities
+from learn2compress.train.trainable import trainable
+
+# So many candidates are measured before any is chosen; what lies between is interpolated.
+MEASURED_CANDIDATES = 5
+SECONDS_PER_FILE = 0.7
+# A finished file is measured anew, on a machine that may just then be a little slower.
+SAFETY = 1.03
+
+
+class Rehearsal:
+    """Files of untrained members, each written once."""
+
+    def __init__(self, task: Task, source: MemberSource, teacher: Teacher, dataset: Dataset, folder: Path) -> None:
+        self._task, self._source, self._teacher, self._dataset = task, source, teacher, dataset
+        self._folder = folder
+        self._files: dict[tuple[object, ...], Path] = {}
+
+    def file(self, spec: MemberSpec) -> Path:
+        """The member's file.
+
+        Raises:
+            ConversionError: it can't be written.
+        """
+        key = identity(spec)
+        if key not in self._files:
+            model = self._source.build(spec).model
+            rng = np.random.default_rng(0)
+            # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
+            model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
+            quantized = with_probabilities(quantization_ready(trainable(model, "float32", 0.9)), "rehearsal")
+            about = metadata(self._task, spec, self._teacher, self._dataset)
+            name = f"{self._source.kind}-{len(self._files)}"
+            self._files[key] = write_member(quantized, None, self._folder, name, spec.input_size, about)
+        return self._files[key]
+
+    def size_bytes(self, spec: MemberSpec) -> int:
+        """Of the member's file."""
+        return self.file(spec).stat().st_size
+
+
+class MeasuredCosts:
+    """What candidates take beside size and MACs: of some measured, of the others interpolated over their MACs.
+
+    Args:
+        rehearsal: writes their files.
+        metrics: which of `latency` and `memory` are bounded; nothing else is measured.
+    """
+
+    def __init__(self, rehearsal: Rehearsal, metrics: Collection[str]) -> None:
+        self._rehearsal = rehearsal
+        self._metrics = [metric for metric in ("latency", "memory") if metric in metrics]
+        self._known: dict[tuple[object, ...], tuple[int, dict[str, float]]] = {}
+
+    def survey(self, candidates: Sequence[Candidate]) -> None:
+        """Measures some candidates between the cheapest and the dearest."""
+        if not self._metrics or self._known:
+            return
+        ordered = sorted(candidates, key=lambda c: c.cost.macs)
+        places = np.unique(np.linspace(0, len(ordered) - 1, MEASURED_CANDIDATES).round().astype(int))
+        self.measure([ordered[place] for place in places])
+
+    def measure(self, candidates: Sequence[Candidate]) -> None:
+        """Measures these, interleaved, so far as they are not yet."""
+        new = [c for c in candidates if identity(c.spec) not in self._known]
+        if not self._metrics or not new:
+            return
+        files = [self._rehearsal.file(c.spec) for c in new]
+        found: list[dict[str, float]] = [{} for _ in new]
+        if "latency" in self._metrics:
+            timings = latencies(files, seconds_per_file=SECONDS_PER_FILE)
+            for values, timing in zip(found, timings, strict=True):
+                values["latency"] = SAFETY * timing.median
+        if "memory" in self._metrics:
+            for values, file in zip(found, files, strict=True):
+                values["memory"] = SAFETY * peak_memory_bytes(file)
+        for candidate, values in zip(new, found, strict=True):
+            self._known[identity(candidate.spec)] = candidate.cost.macs, values
+
+    def of(self, candidate: Candidate) -> Candidate:
+        """The candidate with what it takes."""
+        if not self._metrics:
+            return candidate
+        known = self._known.get(identity(candidate.spec))
+        values = (
+            known[1] if known else {metric: self._between(metric, candidate.cost.macs) for metric in self._metrics}
+        )
+        cost = replace(candidate.cost, latency_ms=values.get("latency", 0.0), memory_bytes=values.get("memory", 0.0))
+        return replace(candidate, cost=cost)
+
+    def _between(self, metric: str, macs: int) -> float:
+        points = sorted((at, values[metric]) for at, values in self._known.values())
+        return float(np.interp(macs, [at for at, _ in points], [value for _, value in points]))
+
+
+def identity(spec: MemberSpec) -> tuple[object, ...]:
+    """What a member is, whatever it is called."""
+    return (spec.channels, spec.blocks, spec.cut, spec.removals)
