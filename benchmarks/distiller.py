@@ -47,10 +47,9 @@ SETTING = SETTINGS["students"]
 class Batches(keras.utils.PyDataset):
     """The same views as ours, scaled, with the labels alone."""
 
-    def __init__(self, batches: LabelledViews, epochs: int) -> None:
+    def __init__(self, batches: LabelledViews) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self._batches, self._epoch = batches, 0
-        del epochs
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -92,7 +91,7 @@ def peer(
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(optimizer_for(SETTING), loss, jit_compile=False)
     callbacks = [OneCycle(epochs * len(batches))]
-    distiller.fit(Batches(batches, epochs), epochs=epochs, verbose=0, callbacks=callbacks)
+    distiller.fit(Batches(batches), epochs=epochs, verbose=0, callbacks=callbacks)
     seconds = time.perf_counter() - started
     return made.accuracy(student), seconds
 

@@ -419,6 +419,40 @@ def test_a_pruned_teacher_with_zeros_for_some_of_its_classes(shapes: Shapes, tmp
         assert "of their weights" in member.description
 
 
+def test_a_teacher_that_learns_along_and_bounds_that_are_measured(shapes: Shapes, tmp_path: Path) -> None:
+    """The teacher's file stays as it is; what it has become lies beside the family, and can teach again."""
+    before = shapes.file.read_bytes()
+    out = tmp_path / "family"
+    arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out), "--budget", SHORTEST]
+    more = ["--from", "fresh", "--students", "1", "--teacher", "joint"]
+    bounds = ["--target", "latency<=20ms", "--target", "memory<=3MB", "--target", "size<=40KB"]
+    done = CliRunner().invoke(main, ["compress", *arguments, *more, *bounds])
+    assert done.exit_code == 0, done.output
+    assert shapes.file.read_bytes() == before
+    family = Family.load(out)
+    assert any("The jointly trained teacher" in note for note in family.notes)
+    assert family.plan["teacher"] == "joint"
+    (member,) = family.members
+    assert set(member.targets) == {"latency<=20ms", "memory<=3MB", "size<=40KB"}
+    assert member.accuracy.test > 0.8
+    found = CliRunner().invoke(main, ["inspect", str(out / "teacher.keras"), "--data", str(shapes.folder), "--json"])
+    assert found.exit_code == 0, found.output
+    assert "raw" in found.stdout
+    refused([*arguments[:4], str(tmp_path / "other"), "--target", "latency<=1us"], "target.unsatisfiable")
+
+
+def test_a_callable_can_not_learn_along(shapes: Shapes, tmp_path: Path) -> None:
+    import learn2compress as l2c
+
+    def knows_colours(images: Any) -> Any:
+        return shapes.teacher.predict(np.asarray(images, np.float32), verbose=0)
+
+    with pytest.raises(InputError) as caught:
+        l2c.compress(knows_colours, shapes.arrays, out=tmp_path / "family", budget=30, teacher="joint")
+    assert caught.value.code == "teacher.not_trainable"
+    assert list(tmp_path.iterdir()) == []
+
+
 def begun_and_stopped(arguments: list[str], out: Path, stage: str, how: int, environment: dict[str, str]) -> int:
     """Runs the command until a stage is under way, then sends the signal; returns the exit code."""
     command = [sys.executable, "-m", "learn2compress", "compress", *arguments]

@@ -191,6 +191,46 @@ def test_joint_training_teaches_every_member(
         assert (np.asarray(member(inputs, training=True)).argmax(axis=1) == test.labels).mean() > 0.9
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adam", "sgd"])
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_a_teacher_that_learns_along_moves_by_its_own_rate_and_teaches(
+    tiny_member: Member, batches: LabelledViews, optimizer: Any, rate: float
+) -> None:
+    from dataclasses import replace
+
+    from learn2compress.graph.slices import Part
+    from learn2compress.train.family import joint_training
+    from learn2compress.train.settings import SETTINGS
+
+    settings = replace(SETTINGS["students"], optimizer=optimizer, peak=0.02, batch_size=32, dtype="float32")
+
+    def run(teacher_rate: float) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        teacher = trainable(tiny_member(16), "float32", 0.9)
+        before = named(teacher)
+        (member,), _ = joint_training(
+            [Part(tiny_member(8))],
+            batches,
+            SILENT,
+            start="as built",
+            settings=replace(settings, teacher_rate=teacher_rate),
+            seconds=0,
+            plan_steps=lambda *_: 5,
+            teacher=teacher,
+        )
+        return before, named(teacher), named(member)
+
+    before, after, taught = run(rate)
+    moved = {name for name, value in before.items() if not np.array_equal(value, after[name])}
+    if rate:
+        assert any("kernel" in name for name in moved)
+    else:
+        assert not moved
+    # Its statistics are those it was trained with.
+    assert not [name for name in moved if "moving" in name]
+    _, _, otherwise = run(0.5)
+    assert any(not np.array_equal(taught[name], otherwise[name]) for name in taught)
+
+
 def test_timing_a_step_does_not_move_the_weights(tiny_member: Member, batches: LabelledViews) -> None:
     from learn2compress.train.optimizers import ConvMuon
 

@@ -33,11 +33,12 @@ def slowed(optimizer: keras.optimizers.Optimizer, variables: Iterable[Any], shar
 
     Keras has one learning rate for all variables; a trained teacher beside new students needs another.
     """
-    slow = {variable.path for variable in variables}
+    # By the key that the optimizer itself goes by: on TensorFlow it is handed the variables of the backend.
+    slow = {optimizer._var_key(variable) for variable in variables}
     whole = optimizer.update_step
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        whole(gradient, variable, learning_rate * share if variable.path in slow else learning_rate)
+        whole(gradient, variable, learning_rate * share if optimizer._var_key(variable) in slow else learning_rate)
 
     optimizer.update_step = update_step
     if optimizer.weight_decay:
