@@ -41,6 +41,7 @@ from learn2compress.stages.finish import (
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
+from learn2compress.stages.search import with_fitting_members
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
 from learn2compress.train.checkpoint import TrainingCheckpoint
@@ -48,6 +49,7 @@ from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
 
 
@@ -222,6 +224,15 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             checkpoint=checkpoint("joint"),
             teacher=learning,
         )
+
+    if plan.spares:
+        with clock.stage("search"):
+            (plan,) = recalled_plans(
+                run,
+                "fitting",
+                lambda: [with_fitting_members(plan, members, batches, teacher, dataset, options, progress)],
+            )
+            members = [trainable(part.model, "float32", plan.settings.momentum) for part in plan.parts]
 
     if learning is not None:
         with clock.stage("improved teacher"):

@@ -115,6 +115,37 @@ def _along(key: str, length: int, kept: NDArray[np.int64] | None, available: NDA
     return places
 
 
+def slices_from(member: Part, source: Part, *, vectors: bool) -> None:
+    """Sets the member's matrices, or its vectors, to their slices of the source's; both go by the same positions.
+
+    What the source has no weight of that kind for, as a classifier of another input, stays.
+
+    Raises:
+        ValueError: the member keeps what the source does not have.
+    """
+    theirs = {layer.name: layer for layer in source.model.layers}
+    for layer in member.model.layers:
+        other = theirs.get(layer.name)
+        if other is None or type(other).__name__.removeprefix("Fused") != type(layer).__name__.removeprefix("Fused"):
+            continue
+        for place, (variable, whole) in enumerate(zip(layer.weights, other.weights, strict=False)):
+            shape: Sequence[int] = variable.shape
+            smaller = all(a <= b for a, b in zip(shape, whole.shape, strict=False))
+            if is_private(variable) != vectors or len(shape) != len(whole.shape) or not smaller:
+                continue
+            nothing = [None] * len(shape)
+            inner = (member.positions or {}).get(layer.name)
+            outer = (source.positions or {}).get(layer.name)
+            values = np.asarray(whole)
+            for axis, (length, kept, available) in enumerate(
+                zip(shape, inner[place] if inner else nothing, outer[place] if outer else nothing, strict=True)
+            ):
+                along = _along(f"{layer.name}/{variable.name}", length, kept, available)
+                places = np.arange(*along) if isinstance(along, tuple) else along
+                values = np.take(values, places, axis=axis)
+            variable.assign(values)
+
+
 def unshared(member: keras.Model) -> SliceMap:
     """The slice map of a member that shares nothing."""
     count = len(member.trainable_variables)

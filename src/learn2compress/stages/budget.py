@@ -17,6 +17,8 @@ from learn2compress.train.mirroring import mirroring_is_harmless
 
 # However small a member is, running it takes this share of the teacher's time: reading images, calling.
 LEAST_SHARE = 0.2
+# To cut out and judge a member that was not trained; building it takes the most.
+SEARCH_SECONDS = 6.0
 
 
 def mirrored(options: Options, teacher: Teacher, dataset: Dataset) -> bool:
@@ -44,7 +46,7 @@ def planned_phases(
 
     def find_out() -> dict[str, float]:
         finish = finish_estimate(plan, dataset, baselines, rate)
-        remaining = options.budget_seconds - run.clock.elapsed
+        remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
             remaining -= run.recall("views", int) * len(dataset.train) / rate
@@ -68,5 +70,5 @@ def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rat
     # Images that are read from disk take as long to decode for a small member as for a large one.
     light = bool(baselines) and dataset.test.stacked is not None
     teacher = describe(baselines[0]).macs if light else 0
-    shares = [min(1.0, max(LEAST_SHARE, macs / teacher)) if teacher else 1.0 for macs in plan.macs]
+    shares = [min(1.0, max(LEAST_SHARE, cost.macs / teacher)) if teacher else 1.0 for cost in plan.costs]
     return finish_seconds(images, rate, shares)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import ConversionError, InputError, L2CError
-from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
+from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
@@ -15,10 +15,20 @@ from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import trial_seconds
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
+from learn2compress.plan.search import asks_for_search, between
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
 from learn2compress.train.settings import SETTINGS, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A member that is not trained, but may be cut out of the weights of those that are."""
+
+    spec: MemberSpec
+    part: Part
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,10 @@ class Plan:
         words: what they are, for people.
         route: as it is reported.
         settings: hyperparameters.
-        macs: multiply-accumulates of each member.
-        sizes: bytes of each member's file, as rehearsed.
+        costs: what each member takes; its size is that of the file that was rehearsed.
         reason: why these.
         start: what joint training sets before its first step.
+        spares: members to look at after joint training, where that decides which one is asked for.
     """
 
     specs: tuple[MemberSpec, ...]
@@ -44,10 +54,10 @@ class Plan:
     words: str
     route: Route
     settings: TrainingSettings
-    macs: tuple[int, ...]
-    sizes: tuple[int, ...]
+    costs: tuple[Cost, ...]
     reason: str
     start: Start
+    spares: tuple[Spare, ...] = ()
 
 
 def plan_families(
@@ -116,6 +126,7 @@ def plan_family(
             if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
             over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
+    spares = between(candidates, chosen) if asks_for_search(options.targets) else []
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
@@ -128,10 +139,10 @@ def plan_family(
         words=source.words,
         route=source.route,
         settings=settings,
-        macs=tuple(candidate.cost.macs for candidate in chosen),
-        sizes=tuple(sizes),
+        costs=tuple(replace(candidate.cost, size_bytes=size) for candidate, size in zip(chosen, sizes, strict=True)),
         reason=source.reason,
         start=source.start,
+        spares=tuple(Spare(c.spec, source.build(c.spec), c.cost) for c in spares),
     )
 
 

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
-from learn2compress.core.member import MemberSpec
+from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.graph.slices import Part, Positions
-from learn2compress.stages.planning import Plan
+from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
 
 
@@ -40,9 +40,12 @@ def _save(plan: Plan, folder: Path) -> None:
     folder.mkdir(parents=True)
     fields = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
     parts: Sequence[Part] = fields.pop("parts")
+    spares: Sequence[Spare] = fields.pop("spares")
     fields["specs"] = [asdict(spec) for spec in plan.specs]
+    fields["costs"] = [asdict(cost) for cost in plan.costs]
+    fields["spares"] = [{"spec": asdict(spare.spec), "cost": asdict(spare.cost)} for spare in spares]
     fields["settings"] = asdict(plan.settings)
-    for number, part in enumerate(parts):
+    for number, part in enumerate((*parts, *(spare.part for spare in spares))):
         part.model.save(folder / f"{number}.keras")
         np.savez(folder / f"{number}.npz", **_packed(part.positions))
     (folder / "plan.json").write_text(json.dumps(fields), encoding="utf-8")
@@ -50,15 +53,31 @@ def _save(plan: Plan, folder: Path) -> None:
 
 def _load(folder: Path) -> Plan:
     fields: dict[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    specs = tuple(MemberSpec(**{k: _tuples(v) for k, v in spec.items()}) for spec in fields.pop("specs"))
+    specs = tuple(map(_spec, fields.pop("specs")))
+    costs = tuple(Cost(**cost) for cost in fields.pop("costs"))
+    spares = fields.pop("spares")
     settings = TrainingSettings(**fields.pop("settings"))
     parts = []
-    for number in range(len(specs)):
+    for number in range(len(specs) + len(spares)):
         model = keras.saving.load_model(folder / f"{number}.keras", compile=False)
         with np.load(folder / f"{number}.npz") as kept:
             parts.append(Part(model, _unpacked(dict(kept))))
     rest = {key: _tuples(value) for key, value in fields.items()}
-    return Plan(specs=specs, settings=settings, parts=tuple(parts), **rest)
+    return Plan(
+        specs=specs,
+        settings=settings,
+        costs=costs,
+        parts=tuple(parts[: len(specs)]),
+        spares=tuple(
+            Spare(_spec(spare["spec"]), part, Cost(**spare["cost"]))
+            for spare, part in zip(spares, parts[len(specs) :], strict=True)
+        ),
+        **rest,
+    )
+
+
+def _spec(fields: dict[str, Any]) -> MemberSpec:
+    return MemberSpec(**{name: _tuples(value) for name, value in fields.items()})
 
 
 def _tuples(value: Any) -> Any:

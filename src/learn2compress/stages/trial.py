@@ -67,7 +67,7 @@ def best_by_trial(
         trained = tuple(Part(model, part.positions) for model, part in zip(models, plan.parts, strict=True))
         found.append((plan, accuracies, trained))
         tried.append(run)
-    means = scores([(plan.sizes, accuracies) for plan, accuracies, _ in found])
+    means = scores([([cost.size_bytes for cost in plan.costs], accuracies) for plan, accuracies, _ in found])
     best = max(range(len(plans)), key=lambda number: means[number])
     plan, _, trained = found[best]
     said = [

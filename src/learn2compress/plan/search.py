@@ -1,0 +1,66 @@
+"""Members that were not trained: which of them to look at, and which is worth finishing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from learn2compress.core.member import Cost
+from learn2compress.core.target import QUALITY, Target
+from learn2compress.plan.members import PLANNED, Candidate
+
+# Between two trained members that are next to each other in size.
+LOOKED_AT = 3
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A member, trained or cut out of trained weights, and how right it is on validation images.
+
+    Attributes:
+        cost: what it takes.
+        accuracy: of the float model, as a fraction of 1.
+    """
+
+    cost: Cost
+    accuracy: float
+
+
+def asks_for_search(targets: Sequence[Target]) -> bool:
+    """Whether it can't be planned which member is the one: how right it is shows only after training."""
+    return any(target.metric in QUALITY for target in targets)
+
+
+def between(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates in the gaps of size between the chosen ones, evenly on a log scale."""
+    sizes = sorted((candidate.cost.size_bytes for candidate in chosen), reverse=True)
+    found: dict[str, Candidate] = {}
+    for large, small in pairwise(sizes):
+        inside = [c for c in candidates if small < c.cost.size_bytes < large]
+        for number in range(1, LOOKED_AT + 1):
+            wanted = math.log(large) - number / (LOOKED_AT + 1) * math.log(large / small)
+            off = [abs(math.log(c.cost.size_bytes) - wanted) for c in inside]
+            if inside:
+                nearest = inside[off.index(min(off))]
+                found[nearest.spec.name] = nearest
+    return sorted(found.values(), key=lambda c: -c.cost.size_bytes)
+
+
+def smallest_that_holds(judged: Sequence[Judged], bounds: Sequence[Target], teacher_accuracy: float) -> int | None:
+    """Number of the smallest that is within all the bounds; None where none is.
+
+    Args:
+        judged: trained ones and others.
+        bounds: of one of the `bound_sets`.
+        teacher_accuracy: on the same validation images.
+    """
+
+    def holds(one: Judged) -> bool:
+        values = {"accuracy": one.accuracy, "drop": teacher_accuracy - one.accuracy}
+        values |= {metric: value(one.cost) for metric, value in PLANNED.items()}
+        return all(target.holds(values[target.metric]) for target in bounds)
+
+    holding = [number for number, one in enumerate(judged) if holds(one)]
+    return min(holding, key=lambda number: judged[number].cost.size_bytes, default=None)

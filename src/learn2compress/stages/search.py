@@ -1,0 +1,90 @@
+"""After joint training: members that were not trained are cut out of the weights, and those that fit are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.options import Options
+from learn2compress.core.progress import Progress
+from learn2compress.core.target import QUALITY, bound_sets
+from learn2compress.graph.slices import Part
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.accuracy import score
+from learn2compress.plan.search import Judged, smallest_that_holds
+from learn2compress.stages.planning import Plan
+from learn2compress.train.cut_out import cut_out
+from learn2compress.train.fit import LabelledViews
+from learn2compress.train.quantize import predict
+from learn2compress.train.trainable import plain
+
+JUDGED_IMAGES = 1000
+
+
+def with_fitting_members(
+    plan: Plan,
+    members: Sequence[keras.Model],
+    batches: LabelledViews,
+    teacher: Teacher,
+    dataset: Dataset,
+    options: Options,
+    progress: Progress,
+) -> Plan:
+    """The plan with the trained members, and for each set of bounds the smallest member that holds them.
+
+    Args:
+        plan: with the spare members to look at.
+        members: trained, one for each of the plan's specs.
+        batches: images with the teacher's outputs.
+        teacher: its accuracy is what a drop is reckoned from.
+        dataset: on whose validation images members are judged.
+        options: with the bounds.
+        progress: gets what was found.
+    """
+    parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
+    known = list(zip(plan.specs, parts, plan.costs, strict=True))
+    split = dataset.validation
+    count = min(JUDGED_IMAGES, len(split))
+
+    def accuracy(model: keras.Model) -> float:
+        return score(predict(model, split, teacher.input_size, most=count), split.labels[:count]).accuracy
+
+    judged = [Judged(cost, accuracy(part.model)) for _, part, cost in known]
+    taught = score(teacher.predict(split.batch(np.arange(count), teacher.input_size)), split.labels[:count]).accuracy
+    with progress.stage("search", len(plan.spares)) as stage:
+        for spare in stage.track(plan.spares):
+            wider = [part for _, part, cost in known[: len(parts)] if cost.size_bytes >= spare.cost.size_bytes]
+            model = plain(cut_out(spare.part, wider, batches))
+            known.append((spare.spec, Part(model, spare.part.positions), spare.cost))
+            judged.append(Judged(spare.cost, accuracy(model)))
+    kept = set(range(len(parts)))
+    for bounds in bound_sets(options.targets):
+        if not any(target.metric in QUALITY for target in bounds):
+            continue
+        texts = tuple(target.text for target in bounds)
+        number = smallest_that_holds(judged, bounds, taught)
+        if number is None:
+            progress.note(f"no member holds {' and '.join(texts)} on validation images before quantization")
+            continue
+        spec, part, cost = known[number]
+        if number >= len(parts) and number not in kept:
+            spec = replace(spec, name=f"fitting-{len(kept) - len(parts) + 1}")
+        known[number] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
+        kept.add(number)
+        progress.note(
+            f"{spec.name}, {cost.macs} MACs, is the smallest of {len(judged)} looked at that holds "
+            f"{' and '.join(texts)} on validation images: {judged[number].accuracy:.1%} before quantization"
+        )
+    order = sorted(kept, key=lambda number: (-known[number][0].depth, -known[number][2].size_bytes))
+    return replace(
+        plan,
+        specs=tuple(known[number][0] for number in order),
+        parts=tuple(known[number][1] for number in order),
+        costs=tuple(known[number][2] for number in order),
+        spares=(),
+        start="as built",
+    )

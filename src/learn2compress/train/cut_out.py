@@ -1,0 +1,52 @@
+"""A member that was never trained, cut out of the weights of those that were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from learn2compress.graph.slices import Part, slices_from
+from learn2compress.train.fit import LabelledViews
+from learn2compress.train.heads import fit_heads
+from learn2compress.train.joint import JointFamily
+from learn2compress.train.trainable import scaled, trainable
+
+RECALIBRATED_BATCHES = 8
+
+
+def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> keras.Model:
+    """The member with kernels of the widest and with batch norm and biases of the next wider trained member.
+
+    Its batch-norm statistics are then taken anew (as for the switches of Yu et al., "Slimmable neural networks",
+    2019), and its classifier is fitted to the teacher's outputs by least squares.
+
+    Args:
+        part: the member; its model is not changed.
+        trained: members that contain it, widest first.
+        batches: images with the teacher's outputs.
+    """
+    model = trainable(part.model, "float32", 0.9)
+    own = Part(model, part.positions)
+    slices_from(own, trained[0], vectors=False)
+    slices_from(own, trained[-1], vectors=True)
+    recalibrate(model, batches)
+    fit_heads(JointFamily([model], 1.0, 0.0), batches)
+    return model
+
+
+def recalibrate(model: keras.Model, batches: LabelledViews) -> None:
+    """Sets the batch-norm statistics to their mean over some batches."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for number in range(RECALIBRATED_BATCHES):
+        for norm in norms:
+            norm.momentum = number / (number + 1)
+        pixels: Any = batches.batch(number)[0]
+        model(scaled(np.asarray(pixels)), training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

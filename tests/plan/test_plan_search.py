@@ -1,0 +1,57 @@
+"""Members that were not trained: looked at between those that were, and the smallest that holds is taken."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learn2compress.core.member import Cost, MemberSpec
+from learn2compress.core.target import Target
+from learn2compress.plan.members import Candidate
+from learn2compress.plan.search import LOOKED_AT, Judged, asks_for_search, between, smallest_that_holds
+
+LADDER = [Candidate(MemberSpec(f"w{n}", "fresh", 1.0, (8, 8)), Cost(n, n, 1000 * n)) for n in range(1, 101)]
+
+
+def test_only_bounds_on_quality_ask_for_a_search() -> None:
+    assert not asks_for_search([Target.parse("size<=1KB"), Target.parse("latency<=1ms")])
+    assert asks_for_search([Target.parse("size<=1KB"), Target.parse("drop<=0.1")])
+
+
+@given(st.sets(st.integers(0, 99), min_size=1, max_size=5))
+def test_what_is_looked_at_lies_in_the_gaps(places: set[int]) -> None:
+    chosen = [LADDER[place] for place in places]
+    found = between(LADDER, chosen)
+    sizes = [c.cost.size_bytes for c in found]
+    taken = {c.cost.size_bytes for c in chosen}
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert not taken & set(sizes)
+    assert all(min(taken) < size < max(taken) for size in sizes)
+    gaps = sorted(taken)
+    for small, large in pairwise(gaps):
+        inside = [size for size in sizes if small < size < large]
+        assert len(inside) <= LOOKED_AT
+        assert bool(inside) == (large - small > 1000)
+
+
+FOUND = [
+    Judged(Cost(1, 10, 300_000), 0.92),
+    Judged(Cost(1, 5, 100_000), 0.85),
+    Judged(Cost(1, 8, 200_000), 0.91),
+    Judged(Cost(1, 9, 150_000), 0.91),
+]
+
+
+def fitting(*texts: str) -> int | None:
+    return smallest_that_holds(FOUND, [Target.parse(text) for text in texts], 0.93)
+
+
+def test_the_smallest_that_is_within_all_bounds_is_taken() -> None:
+    assert fitting("accuracy>=0.9") == 3
+    assert fitting("drop<=0.021") == 3
+    assert fitting("drop<=0.021", "macs<=8") == 2
+    assert fitting("drop<=0.0105") == 0
+    assert fitting("accuracy>=0.8") == 1
+    assert fitting("accuracy>=0.9", "size<=120KB") is None
