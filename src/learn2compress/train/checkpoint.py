@@ -28,6 +28,7 @@ class Reached:
         steps: steps there were to be, as last corrected.
         share: of the schedule that is done.
         elapsed: seconds of training.
+        waited: of these, seconds in which it waited for a batch.
         finished: whether this was all; then the optimizer is not kept.
     """
 
@@ -35,6 +36,7 @@ class Reached:
     steps: int
     share: float
     elapsed: float
+    waited: float = 0.0
     finished: bool = False
 
 

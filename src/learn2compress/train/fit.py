@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class LabelledViews:
         jitter = np.random.default_rng([self.seed, 1, step])
         return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
 
-    def prefetched(self, first: int = 0) -> Iterator[tuple[Any, tuple[Any, Any]]]:
+    def prefetched(self, first: int = 0) -> Generator[tuple[Any, tuple[Any, Any]]]:
         """Endless batches from that of step `first` on, made ahead in another thread."""
         with ThreadPoolExecutor(1) as pool:
             step = first + PREFETCHED
@@ -120,15 +120,16 @@ class Trained:
     epochs: float
     seconds: float
     batch_size: int
+    waited: float = 0.0
 
     @staticmethod
     def of(reached: Reached, batches: LabelledViews) -> Trained:
         """A training that an earlier process brought to its end."""
-        return Trained(reached.done, reached.done / len(batches), reached.elapsed, batches.batch_size)
+        return Trained(reached.done, reached.done / len(batches), reached.elapsed, batches.batch_size, reached.waited)
 
     def reached(self) -> Reached:
         """The end of this one."""
-        return Reached(self.steps, self.steps, 1.0, self.seconds, finished=True)
+        return Reached(self.steps, self.steps, 1.0, self.seconds, self.waited, finished=True)
 
     def summary(self) -> dict[str, float]:
         """For the manifest."""
@@ -138,6 +139,7 @@ class Trained:
             "epochs": round(self.epochs, 2),
             "seconds": round(self.seconds, 1),
             "images per second": round(self.steps * self.batch_size / self.seconds, 1),
+            "share of the time waiting for images": round(self.waited / self.seconds, 4),
         }
 
 
@@ -191,10 +193,15 @@ def fit(
     """
     reached = begun or Reached(0, steps, 0.0, 0.0)
     pace = Pace(reached.steps, seconds, reached.elapsed)
-    share, done = reached.share, reached.done
+    share, done, waited = reached.share, reached.done, reached.waited
     accuracies: Any = None
-    with progress.stage(stage_name, 1.0) as stage, _kept_when_interrupted(family, checkpoint, lambda: reached):
-        for pixels, labels in batches.prefetched(done):
+    with progress.stage(stage_name, 1.0) as stage, ExitStack() as stack:
+        stack.enter_context(_kept_when_interrupted(family, checkpoint, lambda: reached))
+        images = stack.enter_context(closing(batches.prefetched(done)))
+        while done < pace.steps:
+            asked = time.perf_counter()
+            pixels, labels = next(images)
+            waited += time.perf_counter() - asked
             family.optimizer.learning_rate = peak * schedule(share)
             if on_share:
                 on_share(share)
@@ -206,16 +213,14 @@ def fit(
                 pace.correct(done)
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
+            reached = Reached(done, pace.steps, share, pace.elapsed, waited)
             if done % REPORTED_EVERY == 0 or done >= pace.steps:
                 shown = " ".join(f"{100 * value:.1f}" for value in accuracies)
                 stage.at(min(share, 1.0), f"training accuracy % {shown}")
-            if done >= pace.steps:
-                break
-            reached = Reached(done, pace.steps, share, pace.elapsed)
-            if checkpoint:
+            if checkpoint and done < pace.steps:
                 checkpoint.save_now_and_then(family, reached)
         stage.at(1.0)
-    return Trained(done, done / len(batches), pace.elapsed, batches.batch_size)
+    return Trained(done, done / len(batches), pace.elapsed, batches.batch_size, waited)
 
 
 @contextmanager

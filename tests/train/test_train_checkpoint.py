@@ -1,0 +1,137 @@
+"""Training that was interrupted ends as training that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.graph.slices import Part
+from learn2compress.train import checkpoint as checkpoints
+from learn2compress.train.checkpoint import TrainingCheckpoint
+from learn2compress.train.family import joint_training
+from learn2compress.train.fit import LabelledViews
+from learn2compress.train.quantize import quantization_aware_training, quantization_ready
+from learn2compress.train.settings import SETTINGS
+from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.views import Views, ViewSpec
+
+SETTING = replace(SETTINGS["students"], batch_size=16, dtype="float32", peak=0.02)
+STEPS = 40
+
+
+@pytest.fixture
+def batches(split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Path) -> LabelledViews:
+    views = Views(split(90), ViewSpec(2, (12, 12), 0))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path / "cache", SILENT)
+    return LabelledViews(views, soft, 16, 0)
+
+
+def arrays(members: Any) -> list[Any]:
+    return [np.asarray(variable) for member in members for variable in member.variables]
+
+
+@pytest.fixture
+def joint(tiny_member: Callable[..., Any], batches: LabelledViews) -> Callable[..., Any]:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    parts = [Part(tiny_member(16)), Part(tiny_member(8))]
+
+    def train(checkpoint: TrainingCheckpoint | None, progress: Progress = SILENT, **changes: Any) -> Any:
+        options = {"start": "stems", "settings": SETTING, "sparsity": 0.5, "seconds": 0}
+        return joint_training(
+            parts, batches, progress, plan_steps=lambda *_: STEPS, checkpoint=checkpoint, **{**options, **changes}
+        )
+
+    return train
+
+
+def stopping(at: float) -> Progress:
+    """Stops the run as Ctrl-C does once so much of a training is done."""
+
+    def listen(event: Event) -> None:
+        if event.kind == "step" and event.done >= at:
+            raise KeyboardInterrupt
+
+    return Progress(listen)
+
+
+def test_joint_training_that_was_stopped_ends_as_if_it_had_not(joint: Callable[..., Any], tmp_path: Path) -> None:
+    whole, run = joint(None)
+    checkpoint = TrainingCheckpoint(tmp_path / "joint.npz")
+    for share in (0.2, 0.6):
+        with pytest.raises(KeyboardInterrupt):
+            joint(checkpoint, stopping(share))
+    stopped, again = joint(TrainingCheckpoint(tmp_path / "joint.npz"))
+    assert (again.steps, again.epochs) == (run.steps, run.epochs) == (STEPS, run.epochs)
+    for one, other in zip(arrays(whole), arrays(stopped), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    # It has ended: nothing is trained once more.
+    events: list[Event] = []
+    ended, _ = joint(TrainingCheckpoint(tmp_path / "joint.npz"), Progress(events.append))
+    assert events == []
+    for one, other in zip(arrays(stopped), arrays(ended), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_quantization_aware_training_goes_on_with_its_ranges(
+    joint: Callable[..., Any], batches: LabelledViews, tmp_path: Path
+) -> None:
+    members, _ = joint(None, sparsity=0.0)
+
+    def tune(checkpoint: TrainingCheckpoint | None, progress: Progress = SILENT) -> Any:
+        quantized = [quantization_ready(member) for member in members]
+        quantization_aware_training(
+            quantized,
+            batches,
+            progress,
+            settings=SETTING,
+            seconds=0,
+            plan_steps=lambda *_: STEPS,
+            checkpoint=checkpoint,
+        )
+        return quantized
+
+    checkpoint = TrainingCheckpoint(tmp_path / "tuning.npz")
+    with pytest.raises(KeyboardInterrupt):
+        tune(checkpoint, stopping(0.7))
+    for one, other in zip(arrays(tune(None)), arrays(tune(checkpoint)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_the_place_is_kept_now_and_then(
+    joint: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    kept: list[bool] = []
+    path = tmp_path / "joint.npz"
+    joint(TrainingCheckpoint(path, lambda: kept.append(path.is_file())))
+    assert kept == [True] * STEPS
+
+
+@pytest.mark.parametrize("damage", ["cut short", "text", "other shapes", "nothing"])
+def test_what_can_not_be_used_is_left_aside_and_training_begins_anew(
+    joint: Callable[..., Any], tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "joint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        joint(TrainingCheckpoint(path), stopping(0.3))
+    content = path.read_bytes()
+    if damage == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "text":
+        path.write_text("no archive")
+    elif damage == "other shapes":
+        np.savez(path, reached=np.array('{"done": 1, "steps": 2, "share": 0.1, "elapsed": 1.0}'), v0=np.zeros(3))
+    else:
+        path.unlink()
+    members, run = joint(TrainingCheckpoint(path))
+    assert run.steps == STEPS
+    for one, other in zip(arrays(joint(None)[0]), arrays(members), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
