@@ -29,7 +29,7 @@ from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.budget import steps_planner
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages.asked import Asked, asked_for, check_same_inputs, legible_failures
+from learn2compress.stages.asked import Asked, asked_for, check_backend, check_same_inputs, legible_failures
 from learn2compress.stages.budget import mirrored, planned_phases, view_count
 from learn2compress.stages.course import Course
 from learn2compress.stages.finish import (
@@ -121,6 +121,7 @@ def compress(
             process has reached is still there.
         TargetsUnmetError: the family was written, but no member meets some bound.
     """
+    check_backend()
     folder = check_folder(out)
     given = {
         "model": model,

@@ -9,6 +9,8 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
@@ -36,6 +38,21 @@ class Asked:
     test_data: Any
     labels: Any
     finished: bool
+
+
+def check_backend() -> None:
+    """Refuses a Keras backend whose models can't be written as LiteRT files from here.
+
+    Raises:
+        InputError: `backend.unsupported`.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise InputError(
+            "backend.unsupported",
+            f"Keras runs on {backend}; LiteRT files are written from TensorFlow.",
+            "set the environment variable KERAS_BACKEND to tensorflow before Keras is imported.",
+        )
 
 
 def asked_for(

@@ -1,0 +1,92 @@
+"""What a run is asked for, from all the places where it may stand."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.errors import InputError
+from learn2compress.core.folder import check_folder, run_folder
+from learn2compress.stages.asked import asked_for, check_backend, legible_failures
+
+NOTHING = dict.fromkeys(("model", "data", "test_data", "labels"))
+
+
+def asked(folder: Path, recipe: Path | None = None, *settings: str, resume: bool = False, **given: Any) -> Any:
+    return asked_for(folder, {**NOTHING, **given}, recipe, settings, resume=resume)
+
+
+def test_paths_stand_in_the_recipe_and_live_objects_do_not(tmp_path: Path) -> None:
+    def live() -> None:
+        pass
+
+    found = asked(tmp_path, model=live, data="photos", labels=["a", "b"])
+    assert (found.model, found.data, found.labels) == (live, "photos", ["a", "b"])
+    assert found.recipe.model == found.recipe.labels == ""
+    assert Path(found.recipe.data).is_absolute()
+
+
+def test_a_recipe_may_name_model_and_data(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('model = "m.keras"\ndata = "photos"\n')
+    found = asked(tmp_path / "out", recipe, data="others")
+    assert (found.model, found.data) == (str(tmp_path / "m.keras"), "others")
+
+
+@pytest.mark.parametrize("missing", ["model", "data"])
+def test_without_a_model_or_data_there_is_no_run(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(InputError) as caught:
+        asked(tmp_path, **{key: "here" for key in ("model", "data") if key != missing})
+    assert caught.value.code == f"option.{missing}"
+
+
+def test_an_unfinished_run_says_what_was_asked_for(tmp_path: Path) -> None:
+    begun = asked(tmp_path, model="m.keras", data="photos", budget="1h")
+
+    def stop() -> None:
+        with run_folder(check_folder(tmp_path), begun.recipe) as run:
+            run.recall("plan", lambda: 1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert asked(tmp_path, resume=True).recipe == begun.recipe
+    assert not asked(tmp_path, resume=True).finished
+    assert asked(tmp_path, resume=True, budget="2h").recipe.budget == "2h"
+    with pytest.raises(InputError):
+        asked(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "file"), "disk.full"),
+        (MemoryError(), "memory.exhausted"),
+        (type("ResourceExhaustedError", (Exception,), {})(), "memory.exhausted"),
+    ],
+)
+def test_a_full_disk_and_used_up_memory_are_named_with_the_way_on(tmp_path: Path, error: Any, code: str) -> None:
+    with pytest.raises(InputError) as caught, legible_failures(Checkpoints(tmp_path)):
+        raise error
+    assert caught.value.code == code
+    assert "same command again" in caught.value.fix
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), ValueError("x"), KeyboardInterrupt()])
+def test_other_errors_stay_what_they_are(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), legible_failures(Checkpoints(tmp_path)):
+        raise error
+
+
+def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    check_backend()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="jax") as caught:
+        check_backend()
+    assert caught.value.code == "backend.unsupported"
