@@ -15,6 +15,8 @@ from learn2compress.train.joint import JointFamily
 from learn2compress.train.trainable import scaled, trainable
 
 RECALIBRATED_BATCHES = 8
+# Stronger than where training follows: large weights of opposite sign make much of the rounding of what they weigh.
+RIDGE = 0.1
 
 
 def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> keras.Model:
@@ -33,7 +35,7 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     slices_from(own, trained[0], vectors=False)
     slices_from(own, trained[-1], vectors=True)
     recalibrate(model, batches)
-    fit_heads(JointFamily([model], 1.0, 0.0), batches)
+    fit_heads(JointFamily([model], 1.0, 0.0), batches, RIDGE)
     return model
 
 

@@ -22,7 +22,7 @@ RIDGE = 0.01
 LOWEST_LOG_PROBABILITY = -6.0
 
 
-def fit_heads(family: JointFamily, batches: LabelledViews) -> None:
+def fit_heads(family: JointFamily, batches: LabelledViews, strength: float = RIDGE) -> None:
     """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels.
 
     The heads must be the members' own: see `graph.trunk.build_trunk`.
@@ -39,7 +39,7 @@ def fit_heads(family: JointFamily, batches: LabelledViews) -> None:
     logits = np.concatenate(targets).astype(np.float64)
     logits -= logits.mean(axis=1, keepdims=True)
     for member, found in zip(family.members, features, strict=True):
-        kernel, bias = ridge(np.concatenate(found), logits, RIDGE)
+        kernel, bias = ridge(np.concatenate(found), logits, strength)
         member.layers[-1].set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
 
 
