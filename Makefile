@@ -45,6 +45,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/pruning_imagenette.py
 	$(BIN)/python benchmarks/channel_multiples.py
 	$(BIN)/python benchmarks/students.py
+	$(BIN)/python benchmarks/cifar10_hour.py
 	$(BIN)/python benchmarks/joint.py
 	$(BIN)/python benchmarks/distiller.py
 	$(BIN)/python benchmarks/kill_resume.py

@@ -86,8 +86,13 @@ def main(
     most_memory_bytes: float | None = None,
     route: str = "auto",
     budget: str = "20m",
+    more: Sequence[str] = (),
+    also: Callable[[Family], dict[str, Any]] = lambda family: {},
 ) -> None:
-    """Runs `l2c compress` in a process of its own and writes `results/NAME.json`."""
+    """Runs `l2c compress` in a process of its own and writes `results/NAME.json`.
+
+    `more` are further options; `also` measures what else is claimed of the family, for the JSON.
+    """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--budget", default=budget)
     parser.add_argument("--seed", default="0")
@@ -102,6 +107,7 @@ def main(
     options += [word for target in targets for word in ("--target", target)]
     if route != "auto":
         options += ["--from", route]
+    options += more
     if test_data:
         options += ["--test-data", str(find_data() / test_data)]
     # A cache of its own: the soft labels are part of what is timed.
@@ -127,6 +133,7 @@ def main(
         "float_to_int8_drop": drops,
         "seed": family.seed,
         "route": family.route,
+        **also(family),
         "stage_seconds": family.stage_seconds,
         "plan": family.plan,
         "environment": family.environment.model_dump(),

@@ -11,6 +11,7 @@ import pytest
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.train import soft_labels as module
 from learn2compress.train.soft_labels import TOP_K, disk_bytes, soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
@@ -86,6 +87,45 @@ def test_a_run_that_was_interrupted_goes_on_at_the_missing_view(
     fresh, _ = ask(counting_teacher(), views, tmp_path / "other")
     for view in range(4):
         np.testing.assert_array_equal(soft.batch(view, everything), fresh.batch(view, everything))
+
+
+def test_a_run_that_was_killed_goes_on_in_the_middle_of_a_view(
+    split: Split, counting_teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 5)
+    monkeypatch.setattr(module, "KEPT_EVERY_SECONDS", 0.0)
+    views = Views(split(IMAGES), SPEC)
+    whole, _ = ask(counting_teacher(), views, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        ask(counting_teacher(after=17), views, tmp_path)
+    teacher = counting_teacher()
+    soft, _ = ask(teacher, views, tmp_path)
+    assert teacher.images == 2 * IMAGES - 15
+    for view in range(2):
+        np.testing.assert_array_equal(soft.batch(view, everything), whole.batch(view, everything))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_labels_that_were_damaged_are_made_anew(
+    split: Split, counting_teacher: Teacher, tmp_path: Path, finished: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 5)
+    monkeypatch.setattr(module, "KEPT_EVERY_SECONDS", 0.0)
+    views = Views(split(IMAGES), SPEC)
+    whole, _ = ask(counting_teacher(), views, tmp_path / "whole")
+    if finished:
+        ask(counting_teacher(), views, tmp_path)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            ask(counting_teacher(after=17), views, tmp_path)
+    (file,) = tmp_path.glob("*/view-0-*.bin" if finished else "*/view-0.part")
+    content = bytearray(file.read_bytes())
+    content[7] ^= 1
+    file.write_bytes(content)
+    teacher = counting_teacher()
+    soft, _ = ask(teacher, views, tmp_path)
+    assert teacher.images == (1 if finished else 2) * IMAGES
+    np.testing.assert_array_equal(soft.batch(0, everything), whole.batch(0, everything))
 
 
 def test_with_many_classes_the_large_probabilities_are_kept(

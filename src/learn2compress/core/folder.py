@@ -92,13 +92,13 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
             f"Another process is at a run in {folder}.",
             "wait until it has ended, or give another --out.",
         ) from error
-    begun = unfinished(folder)
-    if begun is not None:
-        _check_same(folder, Recipe.compose(begun), recipe)
-    else:
-        _empty(work)  # of a run that was killed in its first or its last moment
-        recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
     try:
+        begun = unfinished(folder)
+        if begun is not None:
+            _check_same(folder, Recipe.compose(begun), recipe)
+        else:
+            _empty(work)  # of a run that was killed in its first or its last moment
+            recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
         checkpoints = Checkpoints(work)
         checkpoints.staging.mkdir(exist_ok=True)
         yield checkpoints

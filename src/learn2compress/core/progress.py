@@ -110,6 +110,10 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last_step = 0.0
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            # A process that was killed in the middle of a line: what comes now begins a new one.
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
 
     def __call__(self, event: Event) -> None:
         """Writes one event."""

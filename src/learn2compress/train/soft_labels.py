@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from learn2compress.core.checkpoints import write_whole
@@ -161,6 +162,13 @@ def soft_labels(
     """
     folder = cache / _key(teacher, views, classes)
     folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # two runs on one teacher: the second waits, and finds the labels there
+        return _soft_labels(folder, teacher, views, classes, progress)
+
+
+def _soft_labels(
+    folder: Path, teacher: Predictor, views: Views, classes: int, progress: Progress
+) -> tuple[SoftLabels, int]:
     images, record = len(views), _record(classes)
     shards = [_Shard(folder, view, images, record) for view in range(views.spec.count)]
     whole = [shard.whole() for shard in shards]
@@ -170,7 +178,7 @@ def soft_labels(
     if shutil.disk_usage(folder).free < needed + 50_000_000:
         raise InputError(
             "disk.full",
-            f"The teacher's soft labels need {needed / 1e6:.0f} MB in {cache}, which are not free.",
+            f"The teacher's soft labels need {needed / 1e6:.0f} MB in {folder.parent}, which are not free.",
             "free some disk, or point the environment variable L2C_CACHE to another disk.",
         )
     if missing:
