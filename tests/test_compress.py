@@ -363,7 +363,9 @@ def test_a_target_that_is_missed_ends_with_exit_code_3_and_the_nearest_family(sh
     assert error["code"] == "targets.unmet"
     assert "accuracy>=0.999" in error["message"]
     assert "off by" in error["message"]
-    assert "size" not in error["message"]
+    assert "size<=25KB and accuracy>=0.999 at once" in error["message"]
+    assert "has accuracy" in error["message"]
+    assert "has size" not in error["message"]
     assert {path.name for path in (tmp_path / "family").iterdir()} == WRITTEN
     (member,) = Family.load(tmp_path / "family").members
     assert member.targets == ("size<=25KB",)

@@ -17,6 +17,7 @@ from learn2compress.core.folder import cache_folder, check_folder, complete, run
 from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
 from learn2compress.core.recipe import RECIPE
+from learn2compress.core.target import Target
 from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
 from learn2compress.inputs.checks import check_teacher_fits
@@ -141,13 +142,14 @@ def compress(
     asked = asked_for(folder, given, recipe, settings, resume=resume)
     options = Options.of(asked.recipe)
     if not (resume and asked.finished):
-        if asked.recipe.model:
-            check_keras_file(Path(asked.recipe.model))
         with run_folder(folder, asked.recipe) as run, legible_failures(run):
             if not complete(run):
+                if asked.recipe.model:
+                    check_keras_file(Path(asked.recipe.model))
                 write_family(run, asked, options, progress or Progress(), command)
     family = Family.load(folder)
-    if unmet := unmet_targets(family, options.targets):
+    bounds = options.targets or tuple(map(Target.parse, family.targets))
+    if unmet := unmet_targets(family, bounds):
         raise TargetsUnmetError("targets.unmet", unmet, f"the nearest family was written to {folder}.")
     return family
 

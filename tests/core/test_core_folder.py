@@ -119,6 +119,28 @@ def test_a_run_that_fails_leaves_the_family_that_was_there(tmp_path: Path) -> No
     assert set(contents(out).values()) == {"new"}
 
 
+def test_what_someone_else_put_beside_a_failing_run_stays(tmp_path: Path) -> None:
+    def fail() -> None:
+        with run_folder(check_folder(tmp_path / "results" / "one"), ASKED):
+            (tmp_path / "results" / "notes.txt").write_text("mine")
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
+    assert contents(tmp_path) == {"results/notes.txt": "mine"}
+
+
+def test_a_run_that_was_killed_before_it_reached_anything_may_begin_otherwise(tmp_path: Path) -> None:
+    work = tmp_path / "family" / CHECKPOINTS
+    work.mkdir(parents=True)
+    (work / ".learn2compress").touch()
+    (work / "lock").touch()
+    ASKED.write(work / "recipe.toml", "killed while it planned")
+    with run_folder(check_folder(tmp_path / "family"), ASKED.model_copy(update={"seed": 3})) as run:
+        fill(run.staging, "new")
+    assert {path.name for path in (tmp_path / "family").iterdir()} == set(PARTS)
+
+
 @pytest.mark.parametrize("moved", range(len(PARTS) + 1))
 def test_a_move_that_was_killed_at_any_moment_is_brought_to_its_end(tmp_path: Path, moved: int) -> None:
     out = tmp_path / "family"

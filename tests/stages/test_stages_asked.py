@@ -25,7 +25,7 @@ def test_paths_stand_in_the_recipe_and_live_objects_do_not(tmp_path: Path) -> No
         pass
 
     found = asked(tmp_path, model=live, data="photos", labels=["a", "b"])
-    assert (found.model, found.data, found.labels) == (live, "photos", ["a", "b"])
+    assert (found.model, found.data, found.labels) == (live, str(Path("photos").absolute()), ["a", "b"])
     assert found.recipe.model == found.recipe.labels == ""
     assert Path(found.recipe.data).is_absolute()
 
@@ -34,7 +34,20 @@ def test_a_recipe_may_name_model_and_data(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('model = "m.keras"\ndata = "photos"\n')
     found = asked(tmp_path / "out", recipe, data="others")
-    assert (found.model, found.data) == (str(tmp_path / "m.keras"), "others")
+    assert (found.model, found.data) == (str(tmp_path / "m.keras"), str(Path("others").absolute()))
+
+
+@pytest.mark.parametrize("inside", ["teacher.keras", "models/large.keras", "checkpoints/photos"])
+def test_an_input_that_the_run_would_replace_is_refused(tmp_path: Path, inside: str) -> None:
+    with pytest.raises(InputError) as caught:
+        asked(tmp_path, model=tmp_path / inside, data="photos")
+    assert caught.value.code == "out.holds_input"
+    assert asked(tmp_path, model=tmp_path / "mine.keras", data="photos").recipe.model
+
+
+def test_a_path_that_is_set_is_taken_from_where_the_command_runs(tmp_path: Path) -> None:
+    found = asked(tmp_path, None, "data=others", model="m.keras", data="photos")
+    assert found.recipe.data == str(Path("others").absolute())
 
 
 @pytest.mark.parametrize("missing", ["model", "data"])

@@ -105,6 +105,26 @@ def test_quantization_aware_training_goes_on_with_its_ranges(
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_zeros_stay_zero_when_quantization_aware_training_goes_on(
+    joint: Callable[..., Any], batches: LabelledViews, tmp_path: Path
+) -> None:
+    members, _ = joint(None)
+    options: dict[str, Any] = {"settings": SETTING, "keep_zeros": True, "seconds": 0}
+    options |= {"plan_steps": lambda *_: STEPS, "checkpoint": TrainingCheckpoint(tmp_path / "tuning.npz")}
+
+    def zeros(models: Any) -> list[int]:
+        return [int((np.asarray(v) == 0).sum()) for m in models for v in m.trainable_variables if v.ndim > 1]
+
+    quantized = [quantization_ready(member) for member in members]
+    expected = zeros(quantized)
+    with pytest.raises(KeyboardInterrupt):
+        quantization_aware_training(quantized, batches, stopping(0.5), **options)
+    again = [quantization_ready(member) for member in members]
+    quantization_aware_training(again, batches, SILENT, **options)
+    assert sum(expected) > 100
+    assert all(now >= was for now, was in zip(zeros(again), expected, strict=True))
+
+
 def test_the_place_is_kept_now_and_then(
     joint: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

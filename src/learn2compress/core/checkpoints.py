@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,9 +68,9 @@ class Checkpoints:
         """Lays something by, to be kept with the next that is."""
         self._known[key] = value
 
-    def forget(self, key: str) -> None:
-        """So that it is found out anew."""
-        self._known.pop(key, None)
+    def forget_all_but(self, keys: Collection[str]) -> None:
+        """So that all else is found out anew."""
+        self._known = {key: value for key, value in self._known.items() if key in keys}
 
     def knows(self, key: str) -> bool:
         """Whether something is known under the key."""

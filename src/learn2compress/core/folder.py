@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ PARTS = ("models", "baseline", "teacher.keras", "report.html", "labels.txt", REC
 LEAST_FREE_BYTES = 200_000_000
 _PUBLISHING = "publishing"
 _LOCK = "lock"
+# Tells our checkpoints from a folder of that name that someone else made.
+_MARK = ".learn2compress"
 
 
 def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
@@ -54,7 +56,7 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
 def _is_ours(folder: Path) -> bool:
     """Whether a run has written what lies there; not so where someone's own files lie where a run has its own."""
     work = folder / CHECKPOINTS
-    foreign = work.is_dir() and not (work / _LOCK).exists() and any(work.iterdir())
+    foreign = work.is_dir() and not (work / _MARK).exists() and any(work.iterdir())
     begun = [path.name for path in folder.iterdir()] == [CHECKPOINTS]
     return not foreign and ((folder / MANIFEST).is_file() or unfinished(folder) is not None or begun)
 
@@ -80,9 +82,10 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         InputError: `run.unfinished` where an unfinished run with another recipe lies there, `run.under_way` where
             another process is at it, `run.other_version`.
     """
-    first_new = next((p for p in (*reversed(folder.parents), folder) if not p.exists()), None)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     work = folder / CHECKPOINTS
     work.mkdir(parents=True, exist_ok=True)
+    (work / _MARK).touch()
     lock = FileLock(work / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -94,22 +97,22 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         ) from error
     try:
         begun = unfinished(folder)
-        if begun is not None:
+        if begun is not None and (work / STATE).is_file():
             _check_same(folder, Recipe.compose(begun), recipe)
         else:
             _empty(work)  # of a run that was killed in its first or its last moment
             recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
-        checkpoints = Checkpoints(work)
-        checkpoints.staging.mkdir(exist_ok=True)
-        yield checkpoints
-        _publish(checkpoints, folder)
+        try:
+            checkpoints = Checkpoints(work)
+            checkpoints.staging.mkdir(exist_ok=True)
+            yield checkpoints
+            _publish(checkpoints, folder)
+        except BaseException:
+            if not (work / STATE).is_file():
+                _discard(work)
+                _remove_empty(made)
+            raise
         _discard(work)
-    except BaseException:
-        if not (work / STATE).is_file():
-            _discard(work)
-            if first_new is not None:
-                shutil.rmtree(first_new)
-        raise
     finally:
         lock.release()
 
@@ -154,8 +157,17 @@ def _discard(work: Path) -> None:
 
 def _empty(work: Path) -> None:
     for path in work.iterdir():
-        if path.name != _LOCK:
+        if path.name not in (_LOCK, _MARK):
             _remove(path)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, the innermost first, up to one that someone has put something in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _remove(path: Path) -> None:

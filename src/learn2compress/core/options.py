@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,10 +82,10 @@ class Options:
                 "give for example --students 3.",
             )
         seconds = float(budget) if isinstance(budget, int | float) else duration_seconds(budget)
-        if not seconds >= SHORTEST_BUDGET_SECONDS:
+        if not SHORTEST_BUDGET_SECONDS <= seconds < math.inf:
             raise InputError(
                 "option.budget",
-                f"A budget of {seconds:.0f} seconds is too short to train anything.",
+                f"A budget of {seconds:.0f} seconds can't be kept: that is too short to train anything, or endless.",
                 f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
             )
         if route not in ROUTES:

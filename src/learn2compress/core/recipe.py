@@ -120,6 +120,9 @@ class Recipe(_Section):
         values |= {**PRESETS.get(str(named.get("preset")), {}), **named}
         for setting in settings:
             _set(values, setting)
+        for key in PATHS:
+            if isinstance(values.get(key), str) and values[key]:
+                values[key] = str(Path(values[key]).expanduser().absolute())
         preset = values.get("preset", DEFAULT_PRESET)
         values = {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **values}
         try:

@@ -11,11 +11,11 @@ from typing import Any
 
 import keras
 
-from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
-from learn2compress.core.folder import unfinished
+from learn2compress.core.folder import PARTS, unfinished
 from learn2compress.core.recipe import PATHS, Recipe, check_given
 from learn2compress.inputs.teacher import Teacher
 
@@ -73,8 +73,11 @@ def asked_for(
     begun = unfinished(folder) if resume else None
     finished = unfinished(folder) is None and (folder / MANIFEST).is_file()
     values = {**given, **{key: _path(given[key]) for key in PATHS}}
-    composed = Recipe.compose(begun or recipe, settings, values)
-    inputs = {key: getattr(composed, key) if given[key] is None else given[key] for key in PATHS}
+    composed = Recipe.compose(recipe or begun, settings, values)
+    _check_outside(folder, composed)
+    inputs = {
+        key: given[key] if values[key] is None and given[key] is not None else getattr(composed, key) for key in PATHS
+    }
     if not (resume and finished):  # nothing is needed where nothing is left to do
         check_given(inputs)
     return Asked(
@@ -87,6 +90,23 @@ def asked_for(
     )
 
 
+def _check_outside(folder: Path, recipe: Recipe) -> None:
+    """Refuses inputs that the run would replace with its own files.
+
+    Raises:
+        InputError: `out.holds_input`.
+    """
+    replaced = [(folder / name).resolve() for name in (*PARTS, CHECKPOINTS)]
+    for key in PATHS:
+        path = Path(getattr(recipe, key)).resolve()
+        if getattr(recipe, key) and any(path.is_relative_to(place) for place in replaced):
+            raise InputError(
+                "out.holds_input",
+                f"{path} lies among the files that this run would replace.",
+                "give another --out, or copy it elsewhere first.",
+            )
+
+
 def _path(value: Any) -> str | None:
     return str(Path(value).expanduser().absolute()) if isinstance(value, str | Path) else None
 
@@ -97,12 +117,18 @@ def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> N
     Raises:
         InputError: `run.inputs_changed`.
     """
-    found = {"teacher": teacher.fingerprint, "training images": dataset.train.fingerprint}
+    found: dict[str, Any] = {
+        "teacher": teacher.fingerprint,
+        "training images": dataset.train.fingerprint,
+        "validation images": dataset.validation.fingerprint,
+        "test images": dataset.test.fingerprint,
+        "class names": list(dataset.class_names),
+    }
     if not run.knows("planned"):
         run.note(_INPUTS, found)
         return
     begun = run.recall(_INPUTS, lambda: found)
-    changed = [name for name, value in found.items() if begun[name] != value]
+    changed = [name for name, value in found.items() if begun.get(name) != value]
     if changed:
         raise InputError(
             "run.inputs_changed",

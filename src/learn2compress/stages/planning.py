@@ -127,6 +127,7 @@ def plan_family(
                 break
             over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
     spares = between(candidates, chosen) if asks_for_search(options.targets) else []
+    costs.measure(spares)
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
@@ -139,10 +140,19 @@ def plan_family(
         words=source.words,
         route=source.route,
         settings=settings,
-        costs=tuple(replace(candidate.cost, size_bytes=size) for candidate, size in zip(chosen, sizes, strict=True)),
+        costs=tuple(
+            replace(costs.of(candidate).cost, size_bytes=size) for candidate, size in zip(chosen, sizes, strict=True)
+        ),
         reason=source.reason,
         start=source.start,
-        spares=tuple(Spare(c.spec, source.build(c.spec), c.cost) for c in spares),
+        spares=tuple(
+            Spare(
+                c.spec,
+                source.build(c.spec),
+                replace(costs.of(c).cost, size_bytes=rehearsal.size_bytes(c.spec)),
+            )
+            for c in spares
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,8 @@ from learn2compress.graph.slices import Part, Positions
 from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
 
+_BEFORE_THE_PLAN = ("inputs", "baselines", "mirrored views", "views", "views from the cache")
+
 
 def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]]) -> list[Plan]:
     """The plans kept under a key; made, and kept, where there are none or they can't be read any more."""
@@ -26,8 +29,11 @@ def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]
         try:
             names: list[str] = run.recall(key, list)
             return [_load(folder / name) for name in names]
-        except (OSError, ValueError, TypeError, KeyError):
-            run.forget(key)  # a layer of the user's own, say, that this process does not know
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+            # A layer of the user's own, say, that this process does not know. What came after may not fit any more.
+            run.forget_all_but(_BEFORE_THE_PLAN)
+            for training in run.folder.glob("*.npz"):
+                training.unlink()
     plans = list(make())
     shutil.rmtree(folder, ignore_errors=True)
     for plan in plans:

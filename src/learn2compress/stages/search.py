@@ -58,6 +58,7 @@ def with_fitting_members(
     with progress.stage("search", len(plan.spares)) as stage:
         for spare in stage.track(plan.spares):
             wider = [part for _, part, cost in known[: len(parts)] if cost.size_bytes >= spare.cost.size_bytes]
+            wider = wider or parts[:1]
             model = plain(cut_out(spare.part, wider, batches))
             known.append((spare.spec, Part(model, spare.part.positions), spare.cost))
             judged.append(Judged(spare.cost, accuracy(model)))

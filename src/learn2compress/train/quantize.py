@@ -67,10 +67,11 @@ def quantization_aware_training(
     family = JointFamily(members, settings.temperature, settings.hard, sliced=False)
     peak = settings.quantization_peak
     compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
+    # Before the checkpoint is read: in it, zeros may have been moved by the last step.
+    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
     begun = checkpoint.load(family) if checkpoint else None
     if begun and begun.finished:
         return Trained.of(begun, batches)
-    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
 
     def track(rate: float) -> None:
         for member in members:
