@@ -476,7 +476,7 @@ def test_a_run_that_is_stopped_and_killed_goes_on_and_ends_as_planned(
     arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out)]
     arguments += ["--budget", SHORTEST, "--students", "2", "--from", "prunings"]
     environment = {**os.environ, "L2C_CACHE": str(cache)}
-    assert begun_and_stopped(arguments, out, "joint training", signal.SIGINT, environment) == EXIT_INTERRUPTED
+    assert begun_and_stopped(arguments, out, "joint training", signal.SIGTERM, environment) == EXIT_INTERRUPTED
     state = json.loads((out / "checkpoints" / "state.json").read_text())
     assert {"planned", "chosen", "phases"} <= set(state["known"])
     assert (out / "checkpoints" / "joint.npz").is_file()
