@@ -177,6 +177,20 @@ def test_every_command_says_what_is_wrong_with_its_input(folder: Path, arguments
     assert [path.name for path in folder.iterdir()] == ["text.tflite"]
 
 
+def test_the_help_says_the_defaults_that_hold() -> None:
+    from learn2compress.core.recipe import PRESETS, Recipe
+
+    words = " ".join(CliRunner().invoke(main, ["compress", "--help"]).stdout.split())
+    said = dict(re.findall(r"--([a-z]+) [^[]*?\[default: ([^\]]+)\]", words))
+    names = {"from": "route"}
+    assert {"students", "budget", "from", "teacher", "preprocess", "sparsity", "seed", "preset"} == set(said)
+    for name, value in said.items():
+        default = getattr(Recipe(), names.get(name, name))
+        assert type(default)(value) == default, name
+    for name, values in PRESETS.items():
+        assert f"{name} ({values['budget']})" in words
+
+
 def options() -> list[tuple[str, str]]:
     """Every (command, option) there is."""
     found = []

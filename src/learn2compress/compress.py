@@ -20,6 +20,7 @@ from learn2compress.core.recipe import RECIPE
 from learn2compress.core.target import Target
 from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
+from learn2compress.export.convert import check_backend
 from learn2compress.inputs.checks import check_teacher_fits
 from learn2compress.inputs.keras_file import check_keras_file
 from learn2compress.inputs.teacher import Teacher, load_teacher
@@ -30,9 +31,10 @@ from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.budget import steps_planner
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
-from learn2compress.stages.asked import Asked, asked_for, check_backend, check_same_inputs, legible_failures
+from learn2compress.stages.asked import Asked, asked_for, check_same_inputs
 from learn2compress.stages.budget import mirrored, planned_phases, view_count
 from learn2compress.stages.course import Course
+from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.finish import (
     direct_accuracy,
     export_members,

@@ -8,6 +8,7 @@ import pytest
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.options import Options
+from learn2compress.core.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -31,16 +32,18 @@ from learn2compress.core.options import Options
 )
 def test_an_option_out_of_range_is_refused(given: dict[str, Any], code: str) -> None:
     with pytest.raises(InputError) as caught:
-        Options.check(**given)
+        Options.of(Recipe.model_construct(**given))
     assert caught.value.code == code
     assert caught.value.fix
 
 
 def test_options_are_read_into_plain_values() -> None:
-    options = Options.check(students=2, targets=["size<=100KB", "drop<=1%"], budget="1h30m", seed=7)
+    options = Options.of(
+        Recipe.model_construct(students=2, targets=["size<=100KB", "drop<=1%"], budget="1h30m", seed=7)
+    )
     assert [target.bound for target in options.targets] == [100_000, 0.01]
     assert (options.budget_seconds, options.students, options.seed) == (5400, 2, 7)
 
 
 def test_a_budget_may_be_a_number_of_seconds() -> None:
-    assert Options.check(budget=90).budget_seconds == 90
+    assert Options.of(Recipe.model_construct(budget=90)).budget_seconds == 90

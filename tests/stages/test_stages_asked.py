@@ -11,7 +11,9 @@ import pytest
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.folder import check_folder, run_folder
-from learn2compress.stages.asked import asked_for, check_backend, legible_failures
+from learn2compress.export.convert import check_backend
+from learn2compress.stages.asked import asked_for
+from learn2compress.stages.failures import legible_failures
 
 NOTHING = dict.fromkeys(("model", "data", "test_data", "labels"))
 

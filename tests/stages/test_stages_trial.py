@@ -11,6 +11,7 @@ import pytest
 
 from learn2compress.core.options import Options
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.core.recipe import Recipe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -51,7 +52,7 @@ def planned(teacher: Any, dataset: Any, tmp_path: Any, budget: str, route: str =
     from learn2compress.stages.planning import plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
-    options = Options.check(budget=budget, route=route, students=2)
+    options = Options.of(Recipe.model_construct(budget=budget, route=route, students=2))
     return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT)
 
 

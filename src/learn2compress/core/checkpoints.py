@@ -76,11 +76,6 @@ class Checkpoints:
         """Whether something is known under the key."""
         return key in self._known
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything is kept."""
-        return self._path.is_file()
-
     def keep(self) -> None:
         """Writes what is known and the time that it took, whole or not at all."""
         state = {"format": FORMAT, "elapsed": self.clock.elapsed, "seconds": self.clock.seconds, "known": self._known}

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.recipe import DEFAULT_PRESET, PRESETS, Recipe, TrainingRecipe, ViewsRecipe
+from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
 
-DEFAULT_BUDGET: str = PRESETS[DEFAULT_PRESET]["budget"]
 SHORTEST_BUDGET_SECONDS = 30
 # `teacher` is one of the last two: the teacher cut at a depth, or pruned.
 ROUTES = ("auto", "fresh", "teacher", "cuts", "prunings")
 MOST_STUDENTS = 8
-AUTOMATIC_VIEWS = ViewsRecipe()
-AUTOMATIC_TRAINING = TrainingRecipe()
 MOST_SPARSITY = 0.95
 
 
@@ -31,50 +27,19 @@ class Options:
     route: str
     preprocess: str
     seed: int
-    sparsity: float = 0.0
-    teacher: str = "fixed"
-    views: ViewsRecipe = AUTOMATIC_VIEWS
-    training: TrainingRecipe = AUTOMATIC_TRAINING
+    sparsity: float
+    teacher: str
+    views: ViewsRecipe
+    training: TrainingRecipe
 
     @staticmethod
     def of(recipe: Recipe) -> Options:
         """Reads and checks what a recipe asks for.
 
         Raises:
-            InputError: as for `check`.
-        """
-        return Options.check(
-            students=recipe.students,
-            targets=recipe.targets,
-            budget=recipe.budget,
-            route=recipe.route,
-            preprocess=recipe.preprocess,
-            seed=recipe.seed,
-            sparsity=recipe.sparsity,
-            teacher=recipe.teacher,
-            views=recipe.views,
-            training=recipe.training,
-        )
-
-    @staticmethod
-    def check(
-        *,
-        students: int = 3,
-        targets: Sequence[str] = (),
-        budget: str | float = DEFAULT_BUDGET,
-        route: str = "auto",
-        preprocess: str = "auto",
-        seed: int = 0,
-        sparsity: float = 0.0,
-        teacher: str = "fixed",
-        views: ViewsRecipe = AUTOMATIC_VIEWS,
-        training: TrainingRecipe = AUTOMATIC_TRAINING,
-    ) -> Options:
-        """Reads and checks the options.
-
-        Raises:
             InputError: `option.*`, `target.*` or `units.*`.
         """
+        students, seed, sparsity, budget = recipe.students, recipe.seed, recipe.sparsity, recipe.budget
         if not isinstance(students, int) or not 1 <= students <= MOST_STUDENTS:
             raise InputError(
                 "option.students",
@@ -88,8 +53,10 @@ class Options:
                 f"A budget of {seconds:.0f} seconds can't be kept: that is too short to train anything, or endless.",
                 f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
             )
-        if route not in ROUTES:
-            raise InputError("option.route", f"--from {route!r} is not known.", f"use one of {', '.join(ROUTES)}.")
+        if recipe.route not in ROUTES:
+            raise InputError(
+                "option.route", f"--from {recipe.route!r} is not known.", f"use one of {', '.join(ROUTES)}."
+            )
         if not isinstance(seed, int) or seed < 0:
             raise InputError("option.seed", f"The seed {seed!r} is no whole number from 0 up.", "give --seed 0.")
         if not isinstance(sparsity, int | float) or not 0 <= sparsity <= MOST_SPARSITY:
@@ -98,5 +65,15 @@ class Options:
                 f"A sparsity of {sparsity!r} can't be reached; it is the share of weights that become zero.",
                 f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
             )
-        parsed = tuple(Target.parse(text) for text in targets)
-        return Options(students, parsed, seconds, route, preprocess, seed, float(sparsity), teacher, views, training)
+        return Options(
+            students=students,
+            targets=tuple(Target.parse(text) for text in recipe.targets),
+            budget_seconds=seconds,
+            route=recipe.route,
+            preprocess=recipe.preprocess,
+            seed=seed,
+            sparsity=float(sparsity),
+            teacher=recipe.teacher,
+            views=recipe.views,
+            training=recipe.training,
+        )

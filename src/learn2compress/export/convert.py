@@ -10,10 +10,25 @@ import keras
 import numpy as np
 
 from learn2compress.core.dataset import Images
-from learn2compress.core.errors import ConversionError
+from learn2compress.core.errors import ConversionError, InputError
 from learn2compress.core.silence import silenced
 
 IDENTIFIER = b"TFL3"
+
+
+def check_backend() -> None:
+    """Refuses a Keras backend whose models can't be written as LiteRT files from here.
+
+    Raises:
+        InputError: `backend.unsupported`.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise InputError(
+            "backend.unsupported",
+            f"Keras runs on {backend}; LiteRT files are written from TensorFlow.",
+            "set the environment variable KERAS_BACKEND to tensorflow before Keras is imported.",
+        )
 
 
 def _concrete(call: Callable[[Any], Any], size: tuple[int, int], channels: int = 3) -> Any:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Images, ImageSplit, Labels, Probabilities
 from learn2compress.core.errors import InputError
+from learn2compress.core.family import Accuracy
 from learn2compress.core.progress import Stage
 from learn2compress.measure.runtime import Port, open_interpreter, ports
 
@@ -115,6 +116,17 @@ def score(probabilities: Probabilities, labels: Labels) -> Score:
     hits = np.bincount(labels[right], minlength=classes)
     per_class = tuple(float(h / n) if n else None for h, n in zip(hits, totals, strict=True))
     return Score(float(right.mean()) if count else 0.0, per_class, count)
+
+
+def accuracy_record(validation: Score, test: Score) -> Accuracy:
+    """What the manifest keeps of a model's scores on the two splits."""
+    return Accuracy(
+        validation=validation.accuracy,
+        test=test.accuracy,
+        validation_examples=validation.examples,
+        test_examples=test.examples,
+        per_class_test=test.per_class,
+    )
 
 
 def accuracy_of(

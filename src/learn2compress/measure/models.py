@@ -10,7 +10,7 @@ from typing import Any
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.family import Accuracy, Latency
 from learn2compress.core.progress import Progress, Stage
-from learn2compress.measure.accuracy import accuracy_of
+from learn2compress.measure.accuracy import accuracy_of, accuracy_record
 from learn2compress.measure.graph import describe
 from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
@@ -33,15 +33,8 @@ class FileMeasurements:
 
 
 def _accuracy(path: Path, dataset: Dataset, stage: Stage) -> Accuracy:
-    validation = accuracy_of(path, dataset.validation, stage=stage)
-    test = accuracy_of(path, dataset.test, stage=stage)
-    return Accuracy(
-        validation=validation.accuracy,
-        test=test.accuracy,
-        validation_examples=validation.examples,
-        test_examples=test.examples,
-        per_class_test=test.per_class,
-    )
+    validation, test = (accuracy_of(path, split, stage=stage) for split in (dataset.validation, dataset.test))
+    return accuracy_record(validation, test)
 
 
 def measure_files(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from errno import ENOSPC
 from pathlib import Path
 from typing import Any
-
-import keras
 
 from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
 from learn2compress.core.dataset import Dataset
@@ -38,21 +34,6 @@ class Asked:
     test_data: Any
     labels: Any
     finished: bool
-
-
-def check_backend() -> None:
-    """Refuses a Keras backend whose models can't be written as LiteRT files from here.
-
-    Raises:
-        InputError: `backend.unsupported`.
-    """
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise InputError(
-            "backend.unsupported",
-            f"Keras runs on {backend}; LiteRT files are written from TensorFlow.",
-            "set the environment variable KERAS_BACKEND to tensorflow before Keras is imported.",
-        )
 
 
 def asked_for(
@@ -135,32 +116,3 @@ def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> N
             f"The {' and the '.join(changed)} changed since the unfinished run in {run.folder.parent} began.",
             f"put back what was there, or delete {run.folder} to begin anew.",
         )
-
-
-@contextmanager
-def legible_failures(run: Checkpoints) -> Iterator[None]:
-    """Says of a full disk and of memory that ran out what it was, and that the run can go on.
-
-    Raises:
-        InputError: `disk.full` or `memory.exhausted`.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno != ENOSPC:
-            raise
-        raise InputError(
-            "disk.full",
-            f"The disk is full: {error.filename or run.folder} could not be written.",
-            "free some disk, then give the same command again: it goes on from where it was.",
-        ) from error
-    except Exception as error:
-        # TensorFlow's error class can't be named here without importing it.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
-            raise
-        raise InputError(
-            "memory.exhausted",
-            "The memory is used up.",
-            "close other programs and give the same command again, which goes on from where it was; or begin anew "
-            "with smaller batches, as in --set training.batch_size=16.",
-        ) from error

@@ -20,7 +20,7 @@ from learn2compress.export.write import write_baselines, write_member
 from learn2compress.inputs.symbolic import pixels_to_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
-from learn2compress.measure.accuracy import score, tflite_probabilities
+from learn2compress.measure.accuracy import accuracy_record, score, tflite_probabilities
 from learn2compress.measure.graph import describe
 from learn2compress.plan.budget import VERIFIED_IMAGES
 from learn2compress.plan.outcome import collapses
@@ -155,16 +155,9 @@ def warn_of_collapses(
 
 
 def direct_accuracy(teacher: Teacher, dataset: Dataset) -> Accuracy:
-    """Accuracy of a teacher that has no file: asked image by image."""
-    validation = score(_ask(teacher, dataset.validation), dataset.validation.labels)
-    test = score(_ask(teacher, dataset.test), dataset.test.labels)
-    return Accuracy(
-        validation=validation.accuracy,
-        test=test.accuracy,
-        validation_examples=validation.examples,
-        test_examples=test.examples,
-        per_class_test=test.per_class,
-    )
+    """Accuracy of a teacher, asked itself: of one that has no file, or none yet."""
+    validation, test = (score(_ask(teacher, split), split.labels) for split in (dataset.validation, dataset.test))
+    return accuracy_record(validation, test)
 
 
 def _ask(teacher: Teacher, split: ImageSplit) -> Any:

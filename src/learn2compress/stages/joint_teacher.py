@@ -14,8 +14,7 @@ from learn2compress.core.progress import Progress
 from learn2compress.graph.surgery import flattened
 from learn2compress.graph.trunk import build_whole, whole_refusal
 from learn2compress.inputs.teacher import Teacher, load_teacher
-from learn2compress.measure.accuracy import score
-from learn2compress.train.quantize import predict
+from learn2compress.stages.finish import direct_accuracy
 from learn2compress.train.trainable import plain, with_pixels
 
 FILE = "teacher.keras"
@@ -61,21 +60,13 @@ def improved_teacher(
 
     `teacher.keras` takes pixels 0..255 and gives probabilities, whatever the original took.
     """
-    model = plain(trained)
-    splits = {"validation": dataset.validation, "test": dataset.test}
-    after = {
-        name: score(predict(model, split, before.input_size), split.labels).accuracy for name, split in splits.items()
-    }
-    was = {
-        name: score(predict(trainable_teacher(before), split, before.input_size), split.labels).accuracy
-        for name, split in splits.items()
-    }
-    with_pixels(model, "teacher").save(folder / FILE)
+    with_pixels(plain(trained), "teacher").save(folder / FILE)
+    teacher = load_teacher(folder / FILE, dataset=dataset, preprocess="raw")
+    after, was = direct_accuracy(teacher, dataset), direct_accuracy(before, dataset)
     sentence = (
-        f"The jointly trained teacher, {FILE}, is right on {after['test']:.2%} of the test images "
-        f"({was['test']:.2%} before) and on {after['validation']:.2%} of the validation images "
-        f"({was['validation']:.2%} before)."
+        f"The jointly trained teacher, {FILE}, is right on {after.test:.2%} of the test images "
+        f"({was.test:.2%} before) and on {after.validation:.2%} of the validation images "
+        f"({was.validation:.2%} before)."
     )
     progress.note(sentence)
-    teacher = load_teacher(folder / FILE, dataset=dataset, preprocess="raw")
-    return Improved(teacher, sentence, after["validation"] >= was["validation"])
+    return Improved(teacher, sentence, after.validation >= was.validation)
