@@ -49,7 +49,7 @@ from learn2compress.measure.host import environment
 from learn2compress.plan.budget import affordable_steps
 from learn2compress.students.convnet import base, build_student
 from learn2compress.terminal import Lines
-from learn2compress.train.fit import LabelledViews, Schedule, Trained, compile_family, fit, time_step
+from learn2compress.train.fit import LabelledViews, Schedule, Trained, compile_family, fit, time_joint_step
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.mirroring import mirroring_is_harmless
 from learn2compress.train.quantize import predict
@@ -158,11 +158,11 @@ def train(
     case = CASES[name]
     members = [trainable(model, case.settings.dtype, case.settings.momentum) for model in models]
     settings = case.settings
-    family = JointFamily(members, settings.temperature, settings.hard, narrow_every=settings.narrow_every)
+    family = JointFamily(members, settings.temperature, settings.hard, narrow_share=settings.narrow_share)
     if case.whitened:
         whiten_stems(members, batches.batch(0)[0])
     compile_family(family, optimizer_for(case.settings))
-    step_seconds = time_step(family, batches)
+    step_seconds = time_joint_step(family, batches)
     trained = fit(
         family,
         batches,

@@ -101,7 +101,7 @@ def test_a_member_that_is_cut_out_knows_what_its_wider_kin_knows(
     from learn2compress.train.settings import SETTINGS
     from learn2compress.train.trainable import plain
 
-    settings = replace(SETTINGS["students"], batch_size=32, dtype="float32", narrow_every=1)
+    settings = replace(SETTINGS["students"], batch_size=32, dtype="float32", narrow_share=1.0)
     parts = [Part(tiny_member(16)), Part(tiny_member(4))]
     members, _ = joint_training(
         parts, labelled, SILENT, start="as built", settings=settings, seconds=0, plan_steps=lambda *_: 60

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learn2compress.core.progress import SILENT, Event, Progress
-from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_step
+from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_joint_step
 from learn2compress.train.heads import fit_heads, ridge
-from learn2compress.train.joint import JointFamily
+from learn2compress.train.joint import JointFamily, trains_narrow
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -133,29 +133,38 @@ def test_a_member_says_inside_the_family_what_it_says_on_its_own(
         np.testing.assert_allclose(np.asarray(inside), np.asarray(alone), atol=1e-5)
 
 
-def test_narrow_members_are_trained_on_some_images_from_all_over_the_batch(
+def test_a_step_without_the_narrow_members_leaves_what_is_their_own(
     tiny_member: Member, batches: LabelledViews
 ) -> None:
     import keras
 
-    pixels, (labels, soft) = batches.batch(0)
+    members = [tiny_member(16), tiny_member(8, "own_logits")]
+    family = JointFamily(members, 2.0, 0.3, narrow_share=0.5)
+    alone = JointFamily([tiny_member(16)], 2.0, 0.3)
+    for one in (family, alone):
+        compile_family(one, keras.optimizers.Adam(0.1))
+    alone.members[0].set_weights(members[0].get_weights())
+    family.narrow = False
+    before = named(members[1])["own_logits/bias"]
+    for step in range(2):
+        family.train_on_batch(*batches.batch(step))
+        alone.train_on_batch(*batches.batch(step))
+    for mine, other in zip(members[0].get_weights(), alone.members[0].get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    np.testing.assert_array_equal(named(members[1])["own_logits/bias"], before)
+    family.narrow = True
+    family.train_on_batch(*batches.batch(2))
+    assert np.abs(named(members[1])["own_logits/bias"] - before).max() > 1e-3
 
-    def head(every: int, keep: slice) -> Any:
-        """The narrow member's own bias after a step; what the two have in common stands still."""
-        members = [tiny_member(16), tiny_member(8, "own_logits")]
-        for member in members:
-            member.get_layer("stem_bn").trainable = False
-        family = JointFamily(members, 2.0, 0.3, narrow_every=every)
-        assert [len(logits) for logits in family(pixels, training=True)] == [32, 32 // every]
-        assert [len(logits) for logits in family(pixels, training=False)] == [32, 32]
-        compile_family(family, keras.optimizers.SGD(0.1))
-        family.train_on_batch(pixels[keep], (labels[keep], soft[keep]))
-        return named(family.release()[1])["own_logits/bias"]
 
-    everything, quarter = head(1, slice(None)), head(4, slice(None))
-    np.testing.assert_allclose(quarter, head(1, slice(None, None, 4)), atol=1e-6)
-    assert np.abs(quarter - everything).max() > 1e-4
-    assert np.abs(quarter - head(1, slice(8))).max() > 1e-4
+@given(narrow_share=st.floats(0.1, 1.0), steps=st.integers(200, 3000))
+def test_narrow_members_are_trained_in_the_share_of_steps_asked_for_and_mostly_late(
+    narrow_share: float, steps: int
+) -> None:
+    taken = np.array([trains_narrow(step, step / steps, narrow_share) for step in range(steps)])
+    assert taken[0]
+    assert abs(taken.mean() - narrow_share) < 0.04
+    assert taken[-steps // 4 :].sum() >= taken[: steps // 4].sum()
 
 
 def test_joint_training_teaches_every_member(
@@ -235,10 +244,10 @@ def test_timing_a_step_does_not_move_the_weights(tiny_member: Member, batches: L
     from learn2compress.train.optimizers import ConvMuon
 
     members = [tiny_member(8), tiny_member(4)]
-    family = family_of(members)
+    family = JointFamily(members, 2.0, 0.3, narrow_share=0.5)
     compile_family(family, ConvMuon(0.05))
     before = [np.asarray(variable) for variable in family.trainable_variables]
-    assert time_step(family, batches) > 0
+    assert time_joint_step(family, batches) > 0
     for was, now in zip(before, family.trainable_variables, strict=True):
         np.testing.assert_array_equal(was, np.asarray(now))
 

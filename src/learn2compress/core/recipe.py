@@ -65,7 +65,7 @@ class TrainingRecipe(_Section):
     hard: Annotated[float, Field(ge=0, le=1)] | None = None
     momentum: Share | None = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
-    narrow_every: Count | None = None
+    narrow_share: Annotated[float, Field(gt=0, le=1)] | None = None
     quantization_share: Share | None = None
     teacher_rate: NotNegative | None = None
     teacher_loss: NotNegative | None = None

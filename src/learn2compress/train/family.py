@@ -11,7 +11,7 @@ from learn2compress.core.member import Start
 from learn2compress.core.progress import Progress
 from learn2compress.graph.slices import Part
 from learn2compress.train.checkpoint import TrainingCheckpoint
-from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
+from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_joint_step
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.optimizers import slowed
@@ -58,7 +58,7 @@ def joint_training(
         settings.temperature,
         settings.hard,
         positions=positions,
-        narrow_every=settings.narrow_every,
+        narrow_share=settings.narrow_share,
         teacher=teacher,
         teacher_loss=settings.teacher_loss,
     )
@@ -74,7 +74,7 @@ def joint_training(
     elif not begun and start == "stems":
         whiten_stems(members, batches.batch(0)[0])
     masks = MagnitudeMasks(family.trainable_variables, sparsity)
-    steps = begun.steps if begun else plan_steps(seconds, time_step(family, batches), len(batches))
+    steps = begun.steps if begun else plan_steps(seconds, time_joint_step(family, batches), len(batches))
     if seconds and not begun:
         seconds -= time.perf_counter() - started  # building the step takes up to a minute
     trained = fit(

@@ -14,7 +14,7 @@ import numpy as np
 
 from learn2compress.core.progress import Progress
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
-from learn2compress.train.joint import JointFamily
+from learn2compress.train.joint import JointFamily, trains_narrow
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.views import Views
 
@@ -165,6 +165,17 @@ def time_step(family: keras.Model, batches: LabelledViews, on_step: Callable[[in
     return float(np.median(seconds[WARM_STEPS:]))
 
 
+def time_joint_step(family: JointFamily, batches: LabelledViews) -> float:
+    """Seconds of a joint training step: those with the narrow members and those without, as often as they come."""
+    with_narrow = time_step(family, batches)
+    if family.narrow_share == 1:
+        return with_narrow
+    family.narrow = False
+    alone = time_step(family, batches)
+    family.narrow = True
+    return family.narrow_share * with_narrow + (1 - family.narrow_share) * alone
+
+
 def fit(
     family: JointFamily,
     batches: LabelledViews,
@@ -205,6 +216,7 @@ def fit(
             family.optimizer.learning_rate = peak * schedule(share)
             if on_share:
                 on_share(share)
+            family.narrow = trains_narrow(done, share, family.narrow_share)
             logs = family.train_on_batch(pixels, labels, return_dict=True)
             done += 1
             now = np.array([value for key, value in sorted(logs.items()) if key.startswith("accuracy")])

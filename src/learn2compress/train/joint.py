@@ -13,6 +13,8 @@ from learn2compress.graph.slices import Along, Positions, SliceMap, slices_withi
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
 
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+
 
 class JointFamily(keras.Model):
     """Members trained together on batches `(pixels, (labels, teacher log-probabilities))`.
@@ -32,8 +34,11 @@ class JointFamily(keras.Model):
         teacher: trained beside the members, `(pixels - 128) / 128` to logits; what it says is what the members are
             taught, in place of the soft labels. Its batch-norm statistics stay as they are.
         teacher_loss: weight of the teacher's own loss.
-        narrow_every: the tails are trained on one in so many images of each batch. What a narrow member learns, it
-            learns for the greater part through the shared kernels, from the widest.
+        narrow_share: share of the steps that train the tails too; see `trains_narrow`. What a narrow member learns
+            it learns for the greater part through the shared kernels, from the widest.
+
+    Attributes:
+        narrow: whether the next step trains the tails too, or the widest (and the teacher) alone.
     """
 
     def __init__(
@@ -44,12 +49,15 @@ class JointFamily(keras.Model):
         *,
         sliced: bool = True,
         positions: Sequence[Positions] = (),
-        narrow_every: int = 1,
+        narrow_share: float = 1.0,
         teacher: keras.Model | None = None,
         teacher_loss: float = 1.0,
     ) -> None:
         super().__init__()
-        self.narrow_every = narrow_every
+        # JAX's optimizers take a gradient for every variable or for none: there each step trains all.
+        self._narrow_share = narrow_share if keras.backend.backend() == "tensorflow" else 1.0
+        self.narrow = True
+        self._steps: dict[bool, Any] = {}
         self.temperature, self.hard = temperature, hard
         self.trackers = [keras.metrics.Mean(name=f"accuracy_{i}") for i in range(len(members))]
         self.members = list(members)
@@ -72,6 +80,7 @@ class JointFamily(keras.Model):
             for tail, own in zip(self.tails, kept[1:], strict=True)
         ]
         self._trained = list(self._widest.trainable_variables)
+        self._trained_always = self._trained + (teacher.trainable_variables if teacher is not None else [])
         for tail, slices in zip(self.tails, self._maps, strict=True):
             pairs = zip(tail.trainable_variables, slices.shared, strict=True)
             self._trained += [variable for variable, shared in pairs if shared is None]
@@ -91,8 +100,26 @@ class JointFamily(keras.Model):
 
     @property
     def trainable_weights(self) -> list[Any]:
-        """The same: Keras' own training step asks by this name."""
-        return self._trained
+        """What the next step moves: Keras' own training step asks by this name."""
+        return self._trained if self.narrow else self._trained_always
+
+    @property
+    def narrow_share(self) -> float:
+        """Share of the steps of a whole training that train the tails too."""
+        return self._narrow_share if self.tails else 1.0
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes a step with the compiled function for its kind: with the tails, or without."""
+        self.train_function = self._steps.get(self.narrow)
+        logs = super().train_on_batch(*args, **kwargs)
+        self._steps[self.narrow] = self.train_function
+        return logs
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As Keras' own; the optimizer knows all variables from the start, whatever the first step moves."""
+        self._steps = {}
+        super().compile(*args, **kwargs)
+        self.optimizer.build(self._trained)
 
     def _values(self, tail: keras.Model, slices: SliceMap) -> list[Any]:
         whole = self._widest.trainable_variables
@@ -105,12 +132,16 @@ class JointFamily(keras.Model):
         return values
 
     def call(self, pixels: Any, training: Any = None) -> list[Any]:
-        """uint8 (n, h, w, 3) -> logits (n, classes) of every member and, in training, of the teacher if it learns."""
+        """uint8 (n, h, w, 3) -> logits (n, classes) of every member and, in training, of the teacher if it learns.
+
+        In a training step that is not `narrow`, of the widest alone.
+        """
         reached = keras.tree.flatten(self.trunk(scaled(pixels), training=training))  # one output comes bare
         outputs = reached[:1]
-        for tail, slices, entry in zip(self.tails, self._maps, self._entries, strict=True):
+        tails = zip(self.tails, self._maps, self._entries, strict=True)
+        for tail, slices, entry in tails if self.narrow or not training else ():
             state = [variable.value for variable in tail.non_trainable_variables]
-            inputs = [self._some(tensor) if training else tensor for tensor in reached[entry]]
+            inputs = reached[entry]
             logits, updated = tail.stateless_call(
                 self._values(tail, slices), state, inputs if len(inputs) > 1 else inputs[0], training=training
             )
@@ -121,10 +152,6 @@ class JointFamily(keras.Model):
         if training and self.teacher is not None:
             outputs.append(self.teacher(scaled(pixels), training=False))
         return [ops.cast(logits, "float32") for logits in outputs]
-
-    def _some(self, examples: Any) -> Any:
-        """Of a tensor (n, ...), what the tails are trained on: from all over the batch, which is sorted."""
-        return examples if self.narrow_every == 1 else examples[:: self.narrow_every]
 
     def head_inputs(self) -> keras.Model:
         """A model from `(pixels - 128) / 128` to what each member's last layer takes, by its own weights."""
@@ -163,9 +190,7 @@ class JointFamily(keras.Model):
             teacher = ops.log_softmax(ops.stop_gradient(own), axis=-1)
             total = self.teacher_loss * distillation_loss(own, labels, teacher, 1.0, 1.0)
             self._teacher_tracker.update_state(_hits(own, labels))
-        for place, (logits, tracker) in enumerate(zip(y_pred, self.trackers, strict=True)):
-            if place == 1 and training:
-                labels, teacher = self._some(labels), self._some(teacher)
+        for logits, tracker in zip(y_pred, self.trackers, strict=False):  # of the widest alone there may be logits
             total = total + distillation_loss(logits, labels, teacher, self.temperature, self.hard)
             tracker.update_state(_hits(logits, labels))
         return total
@@ -179,6 +204,20 @@ class JointFamily(keras.Model):
         """The loss and the members' accuracies."""
         trackers = [*self.trackers, *([self._teacher_tracker] if self.teacher is not None else [])]
         return [self._loss_tracker, *trackers] if hasattr(self, "_loss_tracker") else trackers
+
+
+def trains_narrow(step: int, share: float, narrow_share: float) -> bool:
+    """Whether a step trains the narrow members beside the widest: rarely at first, every time at the end.
+
+    As long as the widest learns fast, what the others learn from it is soon out of date.
+
+    Args:
+        step: its number; multiples of the golden ratio spread the chosen ones evenly.
+        share: of the training that is done, 0 to 1.
+        narrow_share: of the steps of a whole training.
+    """
+    often = share ** (1 / narrow_share - 1)  # its mean over the training is the share asked for
+    return step == 0 or step * _GOLDEN_RATIO % 1 < often
 
 
 def _hits(logits: Any, labels: Any) -> Any:

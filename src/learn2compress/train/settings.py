@@ -22,7 +22,7 @@ class TrainingSettings:
         optimizer: of joint training; Muon moves fresh kernels fast, trained ones keep what they know under Adam.
         dtype: policy of the layers in joint training.
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
-        narrow_every: all members but the widest are trained on one in so many images of each batch.
+        narrow_share: share of the joint training's steps that train all members and not the widest alone.
         quantization_share: share of the training time that goes to quantization-aware training.
         teacher_rate: share of the learning rate that a jointly trained teacher is moved by.
         teacher_loss: weight of its own loss.
@@ -44,7 +44,7 @@ class TrainingSettings:
     hard: float
     momentum: float
     warmup: float
-    narrow_every: int
+    narrow_share: float
     quantization_share: float
     teacher_rate: float = 0.1
     teacher_loss: float = 1.0
@@ -72,7 +72,7 @@ CUTS = TrainingSettings(
     momentum=0.97,
     warmup=0.1,
     # Cuts have all but their heads in common: there is nothing to save.
-    narrow_every=1,
+    narrow_share=1.0,
     # Depthwise layers are where rounding hurts: they need more steps to get over it.
     quantization_share=0.25,
 )
@@ -89,14 +89,14 @@ SETTINGS: dict[SourceKind, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.08,
-        narrow_every=4,
+        narrow_share=1 / 3,
         quantization_share=0.12,
         # Steps that suit new kernels would take a trained teacher apart.
         teacher_rate=0.01,
     ),
     "cuts": CUTS,
     # More is left to learn than in a cut, before anything is rounded.
-    "prunings": replace(CUTS, batch_size=64, narrow_every=4, quantization_share=0.15),
+    "prunings": replace(CUTS, batch_size=64, narrow_share=1 / 3, quantization_share=0.15),
 }
 
 
