@@ -509,6 +509,41 @@ def test_the_recipe_of_a_run_makes_the_same_family_again(runs: dict[str, Run], t
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
+    shapes: Shapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from learn2compress import compress
+
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    events: list[Event] = []
+    family = compress(
+        shapes.file,
+        shapes.folder,
+        out=tmp_path / "family",
+        route="fresh",
+        students=2,
+        backend="jax",
+        settings=["training.joint_steps=60", "training.quantization_steps=12", "training.batch_size=32"],
+        progress=Progress(events.append),
+    )
+    assert any("training on 2 of 2 local devices" in event.message for event in events)
+    # The process that trained tells of its steps, and this one finds that there is nothing left to train.
+    done = [event for event in events if event.stage == "joint training" and event.kind == "step"]
+    assert len(done) >= 6
+    assert family.plan["joint training"]["steps"] == 60
+    assert family.members[0].accuracy.test > 0.6
+
+
+def test_a_backend_that_can_not_see_the_data_is_refused(shapes: Shapes, tmp_path: Path) -> None:
+    from learn2compress import compress
+
+    with pytest.raises(InputError) as caught:
+        compress(shapes.teacher, shapes.arrays["train"], out=tmp_path / "family", backend="jax")
+    assert caught.value.code in ("backend.data", "backend.missing")
+    assert not (tmp_path / "family").exists()
+
+
 def test_a_live_model_is_compressed_and_not_changed(shapes: Shapes, tmp_path: Path) -> None:
     import learn2compress as l2c
 

@@ -117,6 +117,11 @@ def main() -> None:
     help="joint: a copy of the teacher is trained along with its students.  [default: fixed]",
 )
 @click.option("--sparsity", type=float, help="Share of weights that become zero: smaller zipped.  [default: 0]")
+@click.option(
+    "--backend",
+    metavar="tensorflow|jax",
+    help="What trains: jax, an extra, uses all GPUs, TPUs or other devices of this machine.  [default: tensorflow]",
+)
 @click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
 @click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
 @click.option("--recipe", type=PATH, help="TOML file that says all this, such as a run's recipe.toml.")

@@ -28,12 +28,12 @@ from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_files
 from learn2compress.measure.runner import fastest_labeller
-from learn2compress.plan.budget import steps_planner
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.page import write_report
 from learn2compress.stages.asked import Asked, asked_for, check_same_inputs
 from learn2compress.stages.budget import mirrored, planned_phases, view_count
 from learn2compress.stages.course import Course
+from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.finish import (
     direct_accuracy,
@@ -45,12 +45,10 @@ from learn2compress.stages.joint_teacher import improved_teacher, trainable_teac
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import with_fitting_members
+from learn2compress.stages.training import Training
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
-from learn2compress.train.checkpoint import TrainingCheckpoint
-from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
-from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -80,6 +78,7 @@ def compress(
     preprocess: str | None = None,
     seed: int | None = None,
     sparsity: float | None = None,
+    backend: str | None = None,
     preset: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -108,6 +107,7 @@ def compress(
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
+        backend: what trains: `tensorflow`, the default, or `jax`, an extra, on all local devices.
         preset: `fast`, `balanced` (the default) or `best`; see `core.recipe.PRESETS`.
         recipe: path of a TOML recipe, such as the `recipe.toml` that a run writes; what is given here goes before it.
         settings: `KEY=VALUE` of the recipe, as in `training.peak=0.02`; go before all else.
@@ -139,10 +139,12 @@ def compress(
         "preprocess": preprocess,
         "seed": seed,
         "sparsity": sparsity,
+        "backend": backend,
         "preset": preset,
     }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
     options = Options.of(asked.recipe)
+    check_backend_available(options.backend, asked.data)
     if not (resume and asked.finished):
         with run_folder(folder, asked.recipe) as run, legible_failures(run):
             if not complete(run):
@@ -192,8 +194,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
         cached = run.recall("views from the cache", lambda: count - computed)
 
-    def checkpoint(name: str) -> TrainingCheckpoint:
-        return TrainingCheckpoint(run.folder / f"{name}.npz", run.keep)
+    training = Training(run.folder, options, progress, run.keep)
 
     with clock.stage("trial"):
         (plan,) = recalled_plans(
@@ -208,27 +209,18 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                     progress,
                     budget=options.budget_seconds,
                     seed=seed,
-                    checkpoint=checkpoint,
+                    checkpoint=training.checkpoint,
                 )
             ],
         )
         batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     time = planned_phases(run, plan, dataset, baselines, rate, options)
+    elsewhere = Elsewhere(run, options.backend, views.spec, soft.paths, progress)
 
     with clock.stage("joint training"):
-        members, joint = joint_training(
-            plan.parts,
-            batches,
-            progress,
-            start=plan.start,
-            settings=plan.settings,
-            sparsity=options.sparsity,
-            seconds=time.joint_seconds,
-            plan_steps=steps_planner(options.training.joint_steps),
-            checkpoint=checkpoint("joint"),
-            teacher=learning,
-        )
+        elsewhere.train("joint", time.joint_seconds)
+        members, joint = training.jointly(plan, batches, time.joint_seconds, learning)
 
     if plan.spares:
         with clock.stage("search"):
@@ -248,17 +240,8 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                 batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
-        quantized = [quantization_ready(member) for member in members]
-        tuning = quantization_aware_training(
-            quantized,
-            batches,
-            progress,
-            settings=plan.settings,
-            keep_zeros=options.sparsity > 0,
-            seconds=time.quantization_seconds,
-            plan_steps=steps_planner(options.training.quantization_steps),
-            checkpoint=checkpoint("quantization"),
-        )
+        elsewhere.train("quantization", time.quantization_seconds)
+        quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
     course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
     inputs = Inputs(task, teacher, dataset, tuple(baselines))

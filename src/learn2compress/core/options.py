@@ -29,6 +29,7 @@ class Options:
     seed: int
     sparsity: float
     teacher: str
+    backend: str
     views: ViewsRecipe
     training: TrainingRecipe
 
@@ -65,6 +66,12 @@ class Options:
                 f"A sparsity of {sparsity!r} can't be reached; it is the share of weights that become zero.",
                 f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
             )
+        if recipe.backend != "tensorflow" and recipe.teacher == "joint":
+            raise InputError(
+                "option.backend",
+                f"A teacher can't be trained along (--teacher joint) on {recipe.backend}.",
+                "leave out one of --backend and --teacher.",
+            )
         return Options(
             students=students,
             targets=tuple(Target.parse(text) for text in recipe.targets),
@@ -74,6 +81,7 @@ class Options:
             seed=seed,
             sparsity=float(sparsity),
             teacher=recipe.teacher,
+            backend=recipe.backend,
             views=recipe.views,
             training=recipe.training,
         )

@@ -96,6 +96,7 @@ class Recipe(_Section):
     preprocess: str = "auto"
     sparsity: float = 0.0
     seed: int = 0
+    backend: Literal["tensorflow", "jax"] = "tensorflow"
     views: ViewsRecipe = ViewsRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -117,7 +118,11 @@ class Recipe(_Section):
         """
         values = read(Path(file).expanduser()) if file is not None else {}
         named = {key: value for key, value in (given or {}).items() if value is not None}
-        values |= {**PRESETS.get(str(named.get("preset")), {}), **named}
+        wanted: dict[str, Any] = {}
+        for setting in settings:
+            _set(wanted, setting)
+        preset = wanted.get("preset", named.get("preset"))
+        values |= {**PRESETS.get(str(preset), {}), **named}
         for setting in settings:
             _set(values, setting)
         for key in PATHS:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import learn2compress
 from learn2compress.core.errors import InputError, L2CError
+from learn2compress.core.processes import command, ending, environment, last_words
 
 
 def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: float) -> dict[str, Any]:
@@ -27,18 +24,16 @@ def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: fl
     Raises:
         InputError: what the module raised; or `measure.crashed` or `measure.timeout`.
     """
-    # -P: without it the folder the user stands in comes first, and a stray numpy.py there would be imported.
-    command = [sys.executable, "-P", "-m", module]
     try:
         done = subprocess.run(
-            command,
+            command(module),
             input=json.dumps(request),
             capture_output=True,
             text=True,
             encoding="utf-8",
             errors="replace",
             timeout=timeout_seconds,
-            env=_environment(),
+            env=environment(),
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -51,7 +46,7 @@ def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: fl
     if reply is None:
         raise InputError(
             "measure.crashed",
-            f"The process that measured {about} {_ending(done.returncode)}{_last_words(done.stderr)}",
+            f"The process that measured {about} {ending(done.returncode)}{last_words(done.stderr)}",
             "check the file with `l2c inspect`; convert it again if it is damaged.",
         )
     if "error" in reply:
@@ -68,13 +63,6 @@ def answer(reply_to: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     sys.stdout.write("\n" + json.dumps(reply) + "\n")
 
 
-def _environment() -> dict[str, str]:
-    """This process's, with the folder that learn2compress was imported from: it may not be installed."""
-    here = str(Path(learn2compress.__file__).parents[1])
-    inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([inherited] if inherited else [])])}
-
-
 def _last_json(text: str) -> dict[str, Any] | None:
     lines = text.strip().splitlines()
     try:
@@ -82,17 +70,3 @@ def _last_json(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return reply if isinstance(reply, dict) else None
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
-
-
-def _last_words(stderr: str) -> str:
-    lines = [line for line in stderr.strip().splitlines() if not line.startswith("INFO:")]
-    return f": {lines[-1].strip()[:300]}" if lines else "."

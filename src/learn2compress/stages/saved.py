@@ -42,6 +42,12 @@ def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]
     return plans
 
 
+def saved_plan(folder: Path, key: str) -> Plan:
+    """The one plan that the run in this folder keeps under a key."""
+    names: list[str] = Checkpoints(folder).recall(key, list)
+    return _load(folder / key / names[0])
+
+
 def _save(plan: Plan, folder: Path) -> None:
     folder.mkdir(parents=True)
     fields = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}

@@ -60,6 +60,7 @@ class SoftLabels:
 
     def __init__(self, shards: Sequence[Path], classes: int) -> None:
         self.classes, self.count = classes, len(shards)
+        self.paths = tuple(map(str, shards))
         self._shards = [np.memmap(shard, _record(classes), "r") for shard in shards]
 
     def batch(self, view: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
