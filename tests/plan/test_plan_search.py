@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target
 from learn2compress.plan.members import Candidate
-from learn2compress.plan.search import LOOKED_AT, Judged, asks_for_search, between, smallest_that_holds
+from learn2compress.plan.search import (
+    LOOKED_AT,
+    Judged,
+    asks_for_search,
+    between,
+    of_other_proportions,
+    smallest_that_holds,
+)
 
 LADDER = [Candidate(MemberSpec(f"w{n}", "fresh", 1.0, (8, 8)), Cost(n, n, 1000 * n)) for n in range(1, 101)]
 
@@ -34,6 +41,28 @@ def test_what_is_looked_at_lies_in_the_gaps(places: set[int]) -> None:
         inside = [size for size in sizes if small < size < large]
         assert len(inside) <= LOOKED_AT
         assert bool(inside) == (large - small > 1000)
+
+
+UNEVEN = [
+    Candidate(MemberSpec(f"u{size}-{macs}", "fresh", 1.0, (8, 8)), Cost(size, macs, 1000 * size))
+    for size in range(5, 100, 5)
+    for macs in (size, 3 * size)
+]
+
+
+@given(st.sets(st.integers(0, 99), min_size=2, max_size=5))
+def test_members_of_other_proportions_are_looked_at_over_the_whole_range_of_macs(places: set[int]) -> None:
+    chosen = [LADDER[place] for place in places]
+    found = of_other_proportions(UNEVEN, chosen)
+    sizes = [c.cost.size_bytes for c in chosen]
+    inside = [c for c in UNEVEN if min(sizes) < c.cost.size_bytes < max(sizes)]
+    assert len(found) <= LOOKED_AT * (len(chosen) - 1)
+    assert len({c.spec.name for c in found}) == len(found)
+    assert {c.spec.name for c in found} <= {c.spec.name for c in inside}
+    assert bool(found) == bool(inside)
+    if len(found) > 2:
+        reached, macs = [c.cost.macs for c in found], [c.cost.macs for c in inside]
+        assert max(reached) / min(reached) > (max(macs) / min(macs)) ** 0.4
 
 
 FOUND = [

@@ -18,7 +18,7 @@ from learn2compress.graph.cost import model_cost
 from learn2compress.graph.prefix import common_prefix
 from learn2compress.graph.slices import slices_within
 from learn2compress.measure.graph import describe
-from learn2compress.students.convnet import LARGEST_WIDTH, SMALLEST_WIDTH, base, build_student, narrower
+from learn2compress.students.convnet import LARGEST_WIDTH, SMALLEST_WIDTH, base, build_student, narrower, uneven
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -48,6 +48,19 @@ def test_members_of_a_family_only_ever_lose(size: int, share: float) -> None:
         assert all(a <= b for a, b in zip(now, was, strict=True))
         assert now != was
     assert members[-1].channels[1:] == (8,) * (len(widest.channels) - 1)
+
+
+@given(size=st.sampled_from([32, 96, 224]), share=st.floats(0.25, 2.0))
+def test_members_of_other_proportions_nest_in_the_base_and_are_not_in_its_ladder(size: int, share: float) -> None:
+    widest = base((size, size), share)
+    ladder = {(spec.channels, spec.blocks) for spec in narrower(widest)}
+    found = [(spec.channels, spec.blocks) for spec in uneven(widest)]
+    assert len(set(found)) == len(found) > 0
+    for channels, blocks in found:
+        assert (channels, blocks) not in ladder
+        assert all(a <= b and a % 8 == 0 for a, b in zip(channels, widest.channels, strict=True))
+        assert all(a <= b for a, b in zip(blocks, widest.blocks, strict=True))
+        assert (channels, blocks) != (widest.channels, widest.blocks)
 
 
 def test_a_third_of_the_bytes_still_has_most_of_the_computation_in_common_with_the_widest() -> None:

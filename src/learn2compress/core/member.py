@@ -40,6 +40,11 @@ class MemberSpec:
     depth: int = 0
     targets: tuple[str, ...] = ()
 
+    def contains(self, other: MemberSpec) -> bool:
+        """Whether no stage of another of the same family is wider or deeper; of other routes it is not known here."""
+        mine, others = (*self.channels, *self.blocks), (*other.channels, *other.blocks)
+        return len(mine) == len(others) and all(a >= b for a, b in zip(mine, others, strict=True))
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -48,6 +48,25 @@ def between(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> lis
     return sorted(found.values(), key=lambda c: -c.cost.size_bytes)
 
 
+def of_other_proportions(uneven: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """As many of the uneven ones as `between` may give, evenly over their MACs on a log scale.
+
+    Their size lies between the smallest and the largest of the chosen ones.
+    """
+    sizes = [candidate.cost.size_bytes for candidate in chosen]
+    inside = sorted((c for c in uneven if min(sizes) < c.cost.size_bytes < max(sizes)), key=lambda c: c.cost.macs)
+    most = LOOKED_AT * (len(chosen) - 1)
+    if len(inside) <= most:
+        return inside
+    low, high = math.log(inside[0].cost.macs), math.log(inside[-1].cost.macs)
+    found: dict[str, Candidate] = {}
+    for number in range(most):
+        wanted = low + (number + 0.5) / most * (high - low)
+        nearest = min(inside, key=lambda c: abs(math.log(c.cost.macs) - wanted))
+        found[nearest.spec.name] = nearest
+    return list(found.values())
+
+
 def smallest_that_holds(judged: Sequence[Judged], bounds: Sequence[Target], teacher_accuracy: float) -> int | None:
     """Number of the smallest that is within all the bounds; None where none is.
 

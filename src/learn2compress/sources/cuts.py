@@ -45,6 +45,10 @@ class TeacherCuts:
         """All cuts: they have their layers in common."""
         return candidates
 
+    def uneven(self, widest: Candidate) -> list[Candidate]:
+        """None: a cut has one proportion."""
+        return []
+
     def build(self, spec: MemberSpec) -> Part:
         """The teacher up to the cut."""
         preprocess = self._teacher.preprocess

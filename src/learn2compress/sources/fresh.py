@@ -43,6 +43,10 @@ class FreshStudents:
         """The base and what it can be narrowed to."""
         return [widest, *(self._candidate(spec) for spec in convnet.narrower(widest.spec))]
 
+    def uneven(self, widest: Candidate) -> list[Candidate]:
+        """The base with some of its stages halved."""
+        return [self._candidate(spec) for spec in convnet.uneven(widest.spec)]
+
     def build(self, spec: MemberSpec) -> Part:
         """An untrained student."""
         return Part(convnet.build_student(spec, self._classes))

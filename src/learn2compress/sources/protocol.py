@@ -34,6 +34,10 @@ class MemberSource(Protocol):
         """The members that can be trained with this widest one, itself included."""
         ...
 
+    def uneven(self, widest: Candidate) -> list[Candidate]:
+        """Members of other proportions, that can be cut out of the trained weights of this widest one."""
+        ...
+
     def build(self, spec: MemberSpec) -> Part:
         """The member, untrained or with the teacher's weights: `(pixels - 128) / 128` to logits (n, classes)."""
         ...

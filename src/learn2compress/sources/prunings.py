@@ -80,6 +80,10 @@ class TeacherPrunings:
         """All that come later in the order."""
         return [candidate for candidate in candidates if candidate.spec.removals >= widest.spec.removals]
 
+    def uneven(self, widest: Candidate) -> list[Candidate]:
+        """None: which channels go is decided by their worth."""
+        return []
+
     def build(self, spec: MemberSpec) -> Part:
         """The pruned teacher with its own weights and its own classifier."""
         return prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))

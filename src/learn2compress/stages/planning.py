@@ -15,7 +15,7 @@ from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import trial_seconds
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
-from learn2compress.plan.search import asks_for_search, between
+from learn2compress.plan.search import asks_for_search, between, of_other_proportions
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
@@ -126,7 +126,10 @@ def plan_family(
             if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
             over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
-    spares = between(candidates, chosen) if asks_for_search(options.targets) else []
+    spares: list[Candidate] = []
+    if asks_for_search(options.targets):
+        base = next(c for c in wides if c.spec.name == widest)
+        spares = [*between(candidates, chosen), *of_other_proportions(source.uneven(base), chosen)]
     costs.measure(spares)
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):

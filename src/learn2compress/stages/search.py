@@ -57,7 +57,11 @@ def with_fitting_members(
     taught = score(teacher.predict(split.batch(np.arange(count), teacher.input_size)), split.labels[:count]).accuracy
     with progress.stage("search", len(plan.spares)) as stage:
         for spare in stage.track(plan.spares):
-            wider = [part for _, part, cost in known[: len(parts)] if cost.size_bytes >= spare.cost.size_bytes]
+            wider = [
+                part
+                for spec, part, cost in known[: len(parts)]
+                if cost.size_bytes >= spare.cost.size_bytes and spec.contains(spare.spec)
+            ]
             wider = wider or parts[:1]
             model = plain(cut_out(spare.part, wider, batches))
             known.append((spare.spec, Part(model, spare.part.positions), spare.cost))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import keras
@@ -94,6 +95,22 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
                 if stage == last and blocks[-1] > 1 and channels[stage] <= widest.channels[stage] / 2:
                     blocks[-1] -= 1
                     yield found()
+
+
+def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:
+    """Members of other proportions than `narrower` gives: any of the stages halved, the last also quartered.
+
+    Each nests in the base, but not in one another: they can be cut out of its weights, not trained along.
+    """
+    stem, *widths = widest.channels
+    early = [sorted({c, max(16, _multiple(c / 2, 16))}, reverse=True) for c in widths[:-1]]
+    last = sorted({widths[-1], *(max(8, _multiple(widths[-1] / by, 8)) for by in (2, 4))}, reverse=True)
+    known = {(spec.channels, spec.blocks) for spec in (widest, *narrower(widest))}
+    for channels in product((stem,), *early, last):
+        for blocks in sorted({widest.blocks, (*widest.blocks[:-1], 1)}, reverse=True):
+            if (channels, blocks) not in known:
+                width = round(sum(channels) / sum(widest.channels), 3)
+                yield replace(widest, width=width, channels=channels, blocks=blocks)
 
 
 def build_student(spec: MemberSpec, classes: int) -> keras.Model:
