@@ -113,3 +113,24 @@ def test_a_member_that_is_cut_out_knows_what_its_wider_kin_knows(
     assert (predict(found, test, (12, 12)).argmax(axis=1) == test.labels).mean() > 0.8
     for name, values in weights(untrained.model).items():
         np.testing.assert_array_equal(values, before[name], err_msg=name)
+
+
+def test_a_student_of_other_proportions_has_the_kernels_of_the_base_in_its_leading_channels(
+    split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Any
+) -> None:
+    from learn2compress.students.convnet import base, build_student, uneven
+
+    views = Views(split(64, (24, 24)), ViewSpec(1, (24, 24), 0))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
+    widest = base((24, 24), 1.0)
+    spec = min(uneven(widest), key=lambda one: one.channels[1])  # narrow early, wide late
+    assert widest.contains(spec)
+    assert not spec.contains(widest)
+    whole = build_student(widest, 3)
+    found = weights(cut_out(Part(build_student(spec, 3)), [Part(whole)], LabelledViews(views, soft, 32, 0)))
+    kernels = {name: values for name, values in weights(whole).items() if name in found and "_conv/" in name}
+    assert kernels
+    for name, values in kernels.items():
+        taken = found[name]
+        np.testing.assert_array_equal(taken, values[:, :, : taken.shape[2], : taken.shape[3]], err_msg=name)
+    assert any(values.shape != found[name].shape for name, values in kernels.items())
