@@ -53,6 +53,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
         budget=st.one_of(TEXTS, st.floats(1, 1e6)),
         preprocess=TEXTS,
         sparsity=st.floats(0, 1),
+        backend=st.sampled_from(["tensorflow", "jax"]),
         seed=st.integers(0, 2**31),
         views=st.builds(ViewsRecipe, count=st.one_of(st.none(), st.integers(1, 100))),
         training=st.builds(TrainingRecipe, peak=st.floats(1e-9, 10), optimizer=st.sampled_from([None, "muon"])),
@@ -124,7 +125,7 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_every_key_can_be_set() -> None:
     values: dict[str, Any] = {"preset": "fast", "views.mirrored": "true", "training.optimizer": "sgd"}
-    values |= {"training.dtype": "float32", "teacher": "joint"}
+    values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax"}
     numbers = {"views.count": 3, "training.batch_size": 8}
     shares = dict.fromkeys(("training.hard", "training.momentum", "training.warmup", "sparsity"), 0.5)
     for key in keys():
@@ -134,6 +135,17 @@ def test_every_key_can_be_set() -> None:
         elif key == "targets":
             value = "['size<=1KB']"
         assert Recipe.compose(settings=[f"{key}={value}"]) != Recipe(), key
+
+
+@pytest.mark.parametrize("way", ["option", "setting"])
+def test_a_preset_goes_before_the_recipe_and_behind_what_is_given(tmp_path: Path, way: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('budget = "3m"\npreset = "best"\n')
+    assert Recipe.compose(file).budget == "3m"
+    given, settings = ({"preset": "fast"}, []) if way == "option" else ({}, ["preset=fast"])
+    assert Recipe.compose(file, settings, given).budget == PRESETS["fast"]["budget"]
+    assert Recipe.compose(file, settings, {**given, "budget": "7m"}).budget == "7m"
+    assert Recipe.compose(file, [*settings, "budget=8m"], given).budget == "8m"
 
 
 def test_a_recipe_is_checked_as_options_are() -> None:
