@@ -215,9 +215,17 @@ class Family(Record):
                     "upgrade with `pip install --upgrade learn2compress`.",
                 )
             return Family.model_validate({**document, "folder": Path(folder)})
-        except (ValueError, TypeError, ValidationError) as error:
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            key = ".".join(map(str, mistake["loc"]))
             raise InputError(
-                "family.unreadable", f"{path} is no valid manifest: {error}", "run `l2c compress` again."
+                "family.unreadable",
+                f"{path} is no valid manifest: {key}: {mistake['msg'].lower()}.",
+                "run `l2c compress` again.",
+            ) from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(
+                "family.unreadable", f"{path} is no valid manifest: {error}.", "run `l2c compress` again."
             ) from error
 
 
