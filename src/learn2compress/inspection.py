@@ -18,6 +18,9 @@ MOST_THREADS = 256
 
 def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
+    from learn2compress.inputs.keras_file import check_keras_file
+
+    check_keras_file(model.expanduser())  # before Keras is loaded, which takes seconds
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.dataset import load_dataset

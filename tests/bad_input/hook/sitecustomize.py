@@ -10,8 +10,8 @@ WATCHED = ("os.system", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.Pop
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    # Measuring runs Python itself, in a process of its own.
-    if event in WATCHED and not (event == "subprocess.Popen" and str(arguments[0]) == sys.executable):
+    # Measuring runs Python itself, in a process of its own; `platform` asks `uname` for the processor.
+    if event in WATCHED and not (event == "subprocess.Popen" and str(arguments[0]) in (sys.executable, "uname")):
         with Path("executed").open("a") as file:
             file.write(f"{event}: {arguments!r}\n")
 
