@@ -313,6 +313,8 @@ OTHER_COMMANDS = [
     command("report family_newer", "family.newer", "newer", "upgrade"),
     command("report family_version", "family.unreadable", "family.json", "again"),
     command("report family_unknown", "family.unreadable", "owner", "again"),
+    command("report family_surrogate", "family.unreadable", "surrogates", "again"),
+    command("report family_accuracy", "family.unreadable", r"teacher\.accuracy\.test", "again"),
     command("report family_types", "family.unreadable", "seed", "again"),
 ]
 

@@ -130,6 +130,8 @@ LITE_FILES: dict[str, Callable[[Path, Any], object]] = {
     "family_newer": family(schema_version=99),
     "family_version": family(schema_version="new"),
     "family_unknown": family(owner="me"),
+    "family_surrogate": family(route="\ud800"),
+    "family_accuracy": family(teacher=model("teacher") | {"accuracy": model("")["accuracy"] | {"test": -1}}),
     "family_types": family(members="many", seed="x"),
     "family_no_members": family(),
 }
