@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
-from learn2compress.core.errors import EXIT_INTERRUPTED, L2CError
+from learn2compress.core.errors import EXIT_INTERRUPTED, InputError, L2CError
 from learn2compress.core.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+_TYPED = "learn2compress.typed"  # what stands on the command line, for who reads JSON
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 quiet = click.option("--quiet", is_flag=True, help="No progress bars and notes.")
@@ -37,17 +38,38 @@ def _errors(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except L2CError as error:
-            if kwargs.get("as_json"):
-                document = {"error": {"code": error.code, "message": error.what, "fix": error.fix}}
-                click.echo(json.dumps(document))
-            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
+            _end(error, bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted: {_how_to_go_on(kwargs.get('out'))}", err=True)
             sys.exit(EXIT_INTERRUPTED)
 
     return cast("Command", wrapped)
+
+
+def _end(error: L2CError, as_json: bool) -> NoReturn:
+    if as_json:
+        document = {"error": {"code": error.code, "message": error.what, "fix": error.fix}}
+        click.echo(json.dumps(document))
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(str(error), err=True)
+    sys.exit(error.exit_code)
+
+
+class _Commands(click.Group):
+    """The commands; what is typed wrong is said as any other wrong input is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        as_json = "--json" in ctx.meta[_TYPED]
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            command = error.ctx.info_name if error.ctx is not None and error.ctx is not ctx else ""
+            fix = f"{' '.join(['l2c', *filter(None, [command])])} --help shows what can be given."
+            _end(InputError("usage", error.format_message(), fix), as_json)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
 
 
 def _how_to_go_on(out: Path | None) -> str:
@@ -83,7 +105,7 @@ def _console() -> Any:
     return Console()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="l2c")
 def main() -> None:
     """Turn a trained Keras model and its data into a family of small LiteRT models."""

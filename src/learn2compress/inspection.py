@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from learn2compress.core.errors import InputError
+from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.options import check_seed
 from learn2compress.core.progress import Listener, Progress
+
+# LiteRT crashes when it is asked for far more threads than there are.
+MOST_THREADS = 256
 
 
 def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
+    from learn2compress.inputs.keras_file import check_keras_file
+
+    check_keras_file(model.expanduser())  # before Keras is loaded, which takes seconds
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.dataset import load_dataset
@@ -70,15 +78,14 @@ def evaluate_file(
     file: Path, data: Path, split: str, labels: Path | None, seed: int, listeners: Sequence[Listener]
 ) -> dict[str, Any]:
     """Accuracy of a `.tflite` file on the test split, or on all of the data."""
-    from learn2compress.export.metadata import read_metadata
     from learn2compress.inputs.dataset import load_dataset
     from learn2compress.measure.accuracy import score, tflite_probabilities
-    from learn2compress.measure.graph import describe
+    from learn2compress.measure.runtime import open_interpreter, ports
 
+    check_seed(seed)
     progress = Progress(*listeners)
-    classes = describe(file).outputs[0].shape[-1]
-    metadata = read_metadata(file)
-    names = labels or (metadata.labels if metadata else None) or None
+    classes = math.prod(ports(open_interpreter(file), file)[1].shape)
+    names = labels or _labels_inside(file)
     dataset = load_dataset(data, labels=names, seed=seed, progress=progress)
     if classes != dataset.classes:
         raise InputError(
@@ -101,6 +108,17 @@ def evaluate_file(
     }
 
 
+def _labels_inside(file: Path) -> tuple[str, ...] | None:
+    """The class names that a file carries, if it does."""
+    from learn2compress.export.metadata import read_metadata
+
+    try:
+        metadata = read_metadata(file)
+    except ConversionError as error:
+        raise InputError("tflite.metadata", error.what, "name the classes with --labels FILE.") from error
+    return (metadata.labels if metadata else None) or None
+
+
 def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:
     """Size, latency and memory of files, timed interleaved."""
     from learn2compress.measure.graph import describe
@@ -108,8 +126,10 @@ def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:
     from learn2compress.measure.memory import peak_memory_bytes
     from learn2compress.measure.size import size_bytes, zipped_bytes
 
-    if threads < 1:
-        raise InputError("option.threads", f"--threads {threads} is not positive.", "give --threads 1.")
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(
+            "option.threads", f"--threads {threads} is not between 1 and {MOST_THREADS}.", "give --threads 1."
+        )
     timings = latencies(files, threads=threads)
     rows = []
     for path, latency in zip(files, timings, strict=True):

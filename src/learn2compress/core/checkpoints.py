@@ -30,13 +30,14 @@ class Checkpoints:
         resumed: whether an earlier process left something.
 
     Raises:
-        InputError: `run.other_version` where what lies there was written by another version.
+        InputError: `run.other_version` where what lies there was written by another version, `run.damaged` where it
+            can't be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / STATE
-        state = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else {}
+        state = _read(self._path) if self._path.is_file() else {}
         if state.get("format", FORMAT) != FORMAT:
             raise InputError(
                 "run.other_version",
@@ -80,6 +81,20 @@ class Checkpoints:
         """Writes what is known and the time that it took, whole or not at all."""
         state = {"format": FORMAT, "elapsed": self.clock.elapsed, "seconds": self.clock.seconds, "known": self._known}
         write_whole(self._path, json.dumps(state, indent=1).encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(state, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            "run.damaged",
+            f"What the unfinished run in {path.parent} has reached can't be read: {path.name} is damaged ({error}).",
+            f"delete {path.parent} and begin anew.",
+        ) from error
+    return state
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:

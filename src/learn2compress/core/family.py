@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,10 +23,10 @@ class Record(BaseModel):
 class Accuracy(Record):
     """Top-1 accuracy of the file, as fractions of 1, on the validation and the test split."""
 
-    validation: float
-    test: float
-    validation_examples: int
-    test_examples: int
+    validation: Annotated[float, Field(ge=0, le=1)]
+    test: Annotated[float, Field(ge=0, le=1)]
+    validation_examples: Annotated[int, Field(ge=0)]
+    test_examples: Annotated[int, Field(ge=0)]
     per_class_test: tuple[float | None, ...] = ()
 
 
@@ -208,6 +208,7 @@ class Family(Record):
             )
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
+            json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair can be read, but not written
             if isinstance(document, dict) and document.get("schema_version", 0) > SCHEMA_VERSION:
                 raise InputError(
                     "family.newer",
@@ -215,9 +216,17 @@ class Family(Record):
                     "upgrade with `pip install --upgrade learn2compress`.",
                 )
             return Family.model_validate({**document, "folder": Path(folder)})
-        except (ValueError, TypeError, ValidationError) as error:
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            key = ".".join(map(str, mistake["loc"]))
             raise InputError(
-                "family.unreadable", f"{path} is no valid manifest: {error}", "run `l2c compress` again."
+                "family.unreadable",
+                f"{path} is no valid manifest: {key}: {mistake['msg'].lower()}.",
+                "run `l2c compress` again.",
+            ) from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(
+                "family.unreadable", f"{path} is no valid manifest: {error}.", "run `l2c compress` again."
             ) from error
 
 

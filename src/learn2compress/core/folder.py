@@ -32,13 +32,16 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
         InputError: `out.not_a_folder`, `out.not_empty`, `out.not_writable` or `disk.full`.
     """
     folder = Path(out).expanduser().absolute()
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    # A link that leads nowhere is there too: no folder can be made in its place.
+    existing = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not existing.is_dir():
-        raise InputError("out.not_a_folder", f"{existing} is a file, not a folder.", "give another --out.")
+        kind = "a link that leads nowhere" if existing.is_symlink() and not existing.exists() else "a file"
+        raise InputError("out.not_a_folder", f"{existing} is {kind}, not a folder.", "give another --out.")
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
         raise InputError(
             "out.not_empty",
-            f"The folder {out} is not empty and holds no family ({MANIFEST} is missing).",
+            f"The folder {out} is not empty, and what it holds is not a family alone ({MANIFEST} is missing, or "
+            f"{CHECKPOINTS} is someone else's).",
             "give a new or an empty folder for --out, so that nothing of yours is mixed with the results.",
         )
     if not os.access(existing, os.W_OK):
@@ -56,7 +59,8 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
 def _is_ours(folder: Path) -> bool:
     """Whether a run has written what lies there; not so where someone's own files lie where a run has its own."""
     work = folder / CHECKPOINTS
-    foreign = work.is_dir() and not (work / _MARK).exists() and any(work.iterdir())
+    foreign = os.path.lexists(work) and not work.is_dir()
+    foreign = foreign or (work.is_dir() and not (work / _MARK).exists() and any(work.iterdir()))
     begun = [path.name for path in folder.iterdir()] == [CHECKPOINTS]
     return not foreign and ((folder / MANIFEST).is_file() or unfinished(folder) is not None or begun)
 

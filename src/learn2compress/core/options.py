@@ -15,6 +15,8 @@ SHORTEST_BUDGET_SECONDS = 30
 ROUTES = ("auto", "fresh", "teacher", "cuts", "prunings")
 MOST_STUDENTS = 8
 MOST_SPARSITY = 0.95
+# NumPy takes no larger ones.
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class Options:
             raise InputError(
                 "option.route", f"--from {recipe.route!r} is not known.", f"use one of {', '.join(ROUTES)}."
             )
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError("option.seed", f"The seed {seed!r} is no whole number from 0 up.", "give --seed 0.")
+        check_seed(seed)
         if not isinstance(sparsity, int | float) or not 0 <= sparsity <= MOST_SPARSITY:
             raise InputError(
                 "option.sparsity",
@@ -84,4 +85,16 @@ class Options:
             backend=recipe.backend,
             views=recipe.views,
             training=recipe.training,
+        )
+
+
+def check_seed(seed: object) -> None:
+    """Refuses what can't be the seed of a random generator.
+
+    Raises:
+        InputError: `option.seed`.
+    """
+    if not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(
+            "option.seed", f"The seed {seed!r} is no whole number from 0 to {LARGEST_SEED}.", "give --seed 0."
         )

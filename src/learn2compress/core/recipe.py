@@ -167,7 +167,7 @@ def read(path: Path) -> dict[str, Any]:
             f"The recipe {path} can't be read ({error.strerror or error}).",
             "give the path of a TOML file, such as the recipe.toml that a run writes.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             "recipe.malformed",
             f"The recipe {path} is no TOML: {error}.",

@@ -8,7 +8,6 @@ both. Format: https://ai.google.dev/edge/litert/models/metadata and `metadata_sc
 from __future__ import annotations
 
 import io
-import unicodedata
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import flatbuffers
 import numpy as np
 
 from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.names import is_one_line
 from learn2compress.export.schema import metadata_schema as schema
 from learn2compress.export.schema.packing import DAMAGE, pack, text, unpack, utf8
 from learn2compress.export.schema.tensors import (
@@ -33,8 +33,6 @@ from learn2compress.export.schema.tensors import (
 FIELD = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"  # the schema version that has every field written here
-# Unicode categories that no label may hold: control, surrogate, line separator, paragraph separator.
-BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def check_labels(labels: Sequence[str], outputs: int | None = None) -> None:
         InputError: `labels.unreadable` or `labels.count`.
     """
     for index, label in enumerate(labels):
-        if not label.strip() or any(unicodedata.category(character) in BREAKING for character in label):
+        if not is_one_line(label):
             raise InputError(
                 "labels.unreadable",
                 f"The name of class {index}, {label!r}, is blank or has a line break or control character.",

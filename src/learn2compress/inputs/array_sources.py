@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.units import show_bytes
+from learn2compress.inputs.archives import is_bomb, unpacked_bytes
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.class_labels import as_labels, as_names
 from learn2compress.inputs.pixels import as_pixels
@@ -25,13 +27,14 @@ def read_npz(path: Path) -> Source:
     """Reads an `.npz` file; nothing in it is executed (`allow_pickle=False`).
 
     Raises:
-        InputError: `dataset.unreadable_npz`, `dataset.object_array`, `dataset.npz_keys`, or what
-            `read_arrays` raises.
+        InputError: `dataset.unreadable_npz`, `dataset.zip_bomb`, `dataset.object_array`, `dataset.npz_keys`, or
+            what `read_arrays` raises.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise zipfile.BadZipFile("it is no archive of arrays")
+            _refuse_bomb(path, file)
             arrays = {name: file[name] for name in file.files if _names_a_part(name)}
             found = list(file.files)
     except (
@@ -61,6 +64,16 @@ def read_npz(path: Path) -> Source:
             "write it with np.savez(path, x_train=..., y_train=...).",
         )
     return read_arrays(arrays, str(path))
+
+
+def _refuse_bomb(path: Path, file: Any) -> None:
+    packed, unpacked = path.stat().st_size, unpacked_bytes(file.zip.infolist())
+    if is_bomb(packed, unpacked):
+        raise InputError(
+            "dataset.zip_bomb",
+            f"{path} is {show_bytes(packed)} but would unpack to {show_bytes(unpacked)}: not opened.",
+            "if its images are real, write them uncompressed with np.savez.",
+        )
 
 
 def _names_a_part(key: str) -> bool:

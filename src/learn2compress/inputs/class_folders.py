@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def read_folder(folder: Path, progress: Progress) -> Source:
 
     Raises:
         InputError: `dataset.empty_folder`, `dataset.no_class_folders`, `dataset.no_train_split`,
-            `dataset.ambiguous_split`, `dataset.empty_class`, `dataset.undecodable`.
+            `dataset.ambiguous_split`, `dataset.empty_class`,
+            `dataset.class_inside_class`, `dataset.undecodable`.
     """
     layout, notes = _layout(folder)
     listings = {(part, c): list_images(c) for part, where in layout.items() for c in subfolders(where)}
@@ -35,6 +37,8 @@ def read_folder(folder: Path, progress: Progress) -> Source:
         folder,
         {c: listing.others for (part, c), listing in listings.items() if part == "train" and not listing.images},
     )
+    for where in layout.values():
+        _refuse_nested_classes(subfolders(where))
     paths = [path for listing in listings.values() for path in listing.images]
     files, skipped = decodable(folder, paths, progress)
     found = iter(files)
@@ -98,6 +102,20 @@ def _refuse_wrapped(inside: list[Path]) -> None:
             f"{only.parent} holds only the folder {only.name}, and that holds the folders.",
             f"give {only} instead.",
         )
+
+
+def _refuse_nested_classes(classes: list[Path]) -> None:
+    """Refuses a class that another lies in, or that is another, as links make it: an image would be of both."""
+    real = {folder: Path(os.path.realpath(folder)) for folder in classes}
+    for folder, place in real.items():
+        held = [other.name for other, where in real.items() if other != folder and where.is_relative_to(place)]
+        if held:
+            raise InputError(
+                "dataset.class_inside_class",
+                f"The class folder {folder} leads to {place}, in which other classes lie ({listed(held)}): their "
+                "images would be of both.",
+                "remove the link, or let it lead to a folder of its own.",
+            )
 
 
 def _refuse_empty_classes(folder: Path, empty: dict[Path, Counter[str]]) -> None:

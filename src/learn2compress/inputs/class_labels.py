@@ -10,6 +10,7 @@ import numpy as np
 
 from learn2compress.core.dataset import Labels
 from learn2compress.core.errors import InputError
+from learn2compress.core.names import is_one_line
 from learn2compress.inputs.wording import listed
 
 _FIX = "give one whole number per image: 0 for the first class, 1 for the second and so on."
@@ -109,3 +110,18 @@ def read_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
             "give a text file with one class name a line, in the order of the model's outputs.",
         ) from error
     return as_names(f"The labels file {labels}", text.strip("\r\n").splitlines())
+
+
+def refuse_unreadable_names(names: Sequence[str]) -> None:
+    """Refuses class names that could not be read back from the labels file in a model.
+
+    Raises:
+        InputError: `dataset.class_names`.
+    """
+    for name in names:
+        if not is_one_line(name):
+            raise InputError(
+                "dataset.class_names",
+                f"The class name {name!r} is blank or has a line break or control character.",
+                "give the class a name that is one line of text (of folders: rename the folder).",
+            )

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from learn2compress.core.dataset import Dataset
+from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import advice
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.array_sources import read_npz, read_value
 from learn2compress.inputs.class_folders import read_folder
-from learn2compress.inputs.class_labels import read_names
+from learn2compress.inputs.class_labels import read_names, refuse_unreadable_names
 from learn2compress.inputs.splits import Source, SourceSplit, with_missing_splits
 from learn2compress.inputs.wording import counted, listed
 
@@ -57,6 +58,7 @@ def load_dataset(
         counts = f"{len(gone)} of {len(beyond)} named classes"
         source = replace(source, notes=(*source.notes, f"{counts} are not in the data, such as {listed(gone, 5)}"))
     _refuse_few_classes(source, names)
+    refuse_unreadable_names(names)
     parts = {part: _aligned(source, part, names) for part in source.parts}
     source = replace(source, parts=parts)
     _refuse_unseen_classes(parts["train"], names)
@@ -90,7 +92,8 @@ def _read(data: Any, progress: Progress) -> Source:
         if path.is_dir():
             return read_folder(path, progress)
         if not path.exists():
-            raise InputError("dataset.not_found", f"There is nothing at {path}.", f"give the path of {_KINDS}.")
+            fix = advice(path, f"give the path of {_KINDS}.")
+            raise InputError("dataset.not_found", f"There is nothing at {path}.", fix)
         if path.suffix.lower() == ".npz":
             return read_npz(path)
     except OSError as error:
@@ -111,7 +114,7 @@ def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ..
     if own is None:
         if given is not None:
             return given
-        return tuple(str(i) for i in range(int(source.parts["train"].labels.max()) + 1))
+        return _numbered(source.parts["train"].labels)
     if given is None:
         return own
     missing = sorted(set(own) - set(given))
@@ -127,6 +130,18 @@ def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ..
         )
     # Names beyond the data's are outputs of the teacher that will not be needed.
     return tuple(name for name in given if name in own)
+
+
+def _numbered(labels: Labels) -> tuple[str, ...]:
+    """Names for class indices that have none: the numbers."""
+    largest = int(labels.max())
+    if largest >= len(labels):  # said here, before as many names are made
+        raise InputError(
+            "dataset.label_range",
+            f"There is a label {largest}, but with {len(labels)} training images there can't be that many classes.",
+            "number the classes without gaps: 0 for the first class, 1 for the second and so on.",
+        )
+    return tuple(str(i) for i in range(largest + 1))
 
 
 def _aligned(source: Source, part: str, names: tuple[str, ...]) -> SourceSplit:

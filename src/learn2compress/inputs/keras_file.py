@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import advice
 from learn2compress.core.units import show_bytes
+from learn2compress.inputs.archives import escaping, is_bomb, unpacked_bytes
+from learn2compress.inputs.declared_weights import refuse_weights_out_of_nothing
 from learn2compress.inputs.keras_safety import refuse_code
-from learn2compress.inputs.wording import shortened
+from learn2compress.inputs.wording import listed, shortened
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CONFIG_LIMIT_BYTES = 64 * 10**6
-_EXPANSION_LIMIT = 100  # weights hardly compress; what unpacks to far more than its size is a bomb
-_EXPANSION_FREE_BYTES = 256 * 10**6
 _EXPECTED = "expected is a trained Keras model saved with model.save('model.keras'), or an .h5 file of a whole model"
 
 
@@ -31,14 +32,14 @@ def load_keras_file(path: Path) -> Any:
         The `keras.Model`.
 
     Raises:
-        InputError: `teacher.not_found`, `teacher.not_a_model`, `teacher.saved_model`, `teacher.weights_only`,
-            `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
-            `teacher.load_failed`.
+        InputError: `teacher.not_found`, `teacher.unreadable`, `teacher.not_a_model`, `teacher.saved_model`,
+            `teacher.weights_only`, `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.unsafe_archive`,
+            `teacher.carries_code`, `teacher.reads_files`, `teacher.custom_objects`, `teacher.load_failed`.
     """
     suffix, config = _read_config(path)
-    if suffix == ".keras":
-        return _load(path, suffix, None)
-    return _load(path, suffix, config if _drop_default_groups(config) else None)
+    changed = suffix == ".h5" and _drop_default_groups(config)
+    refuse_weights_out_of_nothing(config, path)
+    return _load(path, suffix, config if changed else None)
 
 
 def check_keras_file(path: Path) -> None:
@@ -77,10 +78,13 @@ def _signature(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(8)
     except FileNotFoundError as error:
-        raise InputError("teacher.not_found", f"There is no file {path}.", "check the path of the model.") from error
+        fix = advice(path, "check the path of the model.")
+        raise InputError("teacher.not_found", f"There is no file {path}.", fix) from error
     except OSError as error:
         raise InputError(
-            "teacher.unreadable", f"{path} can't be read ({error}).", "check its permissions."
+            "teacher.unreadable",
+            f"{path} can't be read ({error}).",
+            "check its permissions, and where it leads if it is a link.",
         ) from error
 
 
@@ -96,10 +100,16 @@ def _zip_config(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-            packed = path.stat().st_size
-            bomb = unpacked > max(_EXPANSION_LIMIT * packed, _EXPANSION_FREE_BYTES)
-            if bomb or ("config.json" in entries and entries["config.json"].file_size > _CONFIG_LIMIT_BYTES):
+            packed, unpacked = path.stat().st_size, unpacked_bytes(archive.infolist())
+            if outside := escaping(archive.infolist()):
+                raise InputError(
+                    "teacher.unsafe_archive",
+                    f"{path} holds files that would land outside of its folder ({listed(outside)}): not opened.",
+                    "save the model again with model.save('model.keras'), and mistrust where this file is from.",
+                )
+            if is_bomb(packed, unpacked) or (
+                "config.json" in entries and entries["config.json"].file_size > _CONFIG_LIMIT_BYTES
+            ):
                 raise InputError(
                     "teacher.zip_bomb",
                     f"{path} is {show_bytes(packed)} but would unpack to {show_bytes(unpacked)}: not opened.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,10 @@ CODE_CARRIERS = {
     "JaxLayer": "a JaxLayer calls a Python function",
     "FlaxLayer": "a FlaxLayer calls a Python function",
 }
+# Arguments that may be the path of a file, which is then read on this machine.
+FILE_ARGUMENTS = ("vocabulary", "idf_weights", "filepath")
+# Parts of Keras that no model is made of: they fetch files, load models, change settings.
+NOT_FOR_MODELS = {"callbacks", "config", "datasets", "distribution", "export", "saving", "utils"}
 _ADVICE = (
     "if you trust where the file comes from, load the model in Python yourself and pass the live model to "
     "learn2compress.compress(model, ...)."
@@ -32,10 +37,11 @@ def refuse_code(config: Any, path: str) -> None:
         path: of the file, for the message.
 
     Raises:
-        InputError: `teacher.carries_code` or `teacher.custom_objects`.
+        InputError: `teacher.carries_code`, `teacher.reads_files` or `teacher.custom_objects`.
     """
     carriers: set[str] = set()
     foreign: set[str] = set()
+    files: set[str] = set()
     for entry in _objects(config):
         kind = str(entry["class_name"])
         if kind in CODE_CARRIERS:
@@ -43,12 +49,19 @@ def refuse_code(config: Any, path: str) -> None:
         elif not _is_builtin(entry) and not _is_registered_here(entry):
             module = entry.get("module")
             foreign.add(f"{module}.{_object_name(entry)}" if module else _object_name(entry))
+        files.update(_files(entry))
     if carriers:
         reasons = "; ".join(CODE_CARRIERS[kind] for kind in sorted(carriers))
         raise InputError(
             "teacher.carries_code",
             f"{path} is not loaded, because it carries code: {reasons}.",
             f"replace it by Keras' own layers (Rescaling, Activation, ...); or, {_ADVICE}",
+        )
+    if files:
+        raise InputError(
+            "teacher.reads_files",
+            f"{path} is not loaded, because it would read files of this machine: {listed(sorted(files))}.",
+            "give the layer its vocabulary itself, not the path of a file, and save again with model.save.",
         )
     if foreign:
         raise InputError(
@@ -75,7 +88,18 @@ def _is_builtin(entry: dict[str, Any]) -> bool:
     module, registered = entry.get("module"), entry.get("registered_name")
     if ">" in str(registered or "") or ">" in str(entry["class_name"]):
         return False
-    return module in (None, "builtins", "keras") or str(module).startswith("keras.")
+    if module == "builtins":  # so Keras calls its own functions, such as relu; Python's are not among them
+        return not hasattr(builtins, _object_name(entry))
+    parts = str(module).split(".")
+    return module is None or (parts[0] == "keras" and NOT_FOR_MODELS.isdisjoint(parts))
+
+
+def _files(entry: dict[str, Any]) -> list[str]:
+    """Paths that the object would read from."""
+    arguments = entry.get("config")
+    if not isinstance(arguments, dict):
+        return []
+    return [value for name in FILE_ARGUMENTS if isinstance(value := arguments.get(name), str)]
 
 
 def _is_registered_here(entry: dict[str, Any]) -> bool:

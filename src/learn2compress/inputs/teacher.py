@@ -29,6 +29,8 @@ from learn2compress.inputs.splits import balanced_sample
 SAMPLE_IMAGES = 256
 _LARGE_PIXELS = 128 * 128  # half as many images of this size and more: the teacher takes its time on them
 _EVIDENCE_IMAGES = 64  # enough to tell probabilities from logits
+# Students of ours have two layers at least that need room; larger images than these are not classified on devices.
+SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
 _BLIND_IMAGES = 16  # made-up images to try a model on when there is no data
 
 
@@ -100,6 +102,7 @@ def load_teacher(
         keras_model = _narrowed(keras_model, kept, name, progress)
         shape = replace(shape, classes=len(kept))
     size = (shape.size if shape else None) or input_size or _size_of(dataset, name)
+    _refuse_strange_size(size, name)
     if input_size is not None and input_size != size:
         raise InputError(
             "teacher.input_size",
@@ -203,6 +206,16 @@ def _size_of(dataset: Dataset | None, name: str) -> tuple[int, int]:
     some = {dataset.train.image(i).shape for i in range(min(8, len(dataset.train)))}
     height, width = dataset.image_size
     return (height, width) if len(some) == 1 else (min(height, width),) * 2
+
+
+def _refuse_strange_size(size: tuple[int, int], name: str) -> None:
+    if min(size) >= SMALLEST_SIDE and max(size) <= LARGEST_SIDE:
+        return
+    raise InputError(
+        "teacher.input_size",
+        f"{name} would take images of {size[0]:,} x {size[1]:,} pixels.",
+        f"give a model for images of at least {SMALLEST_SIDE} and at most {LARGEST_SIDE:,} pixels a side.",
+    )
 
 
 def _sample(dataset: Dataset | None, size: tuple[int, int]) -> tuple[Images, Labels | None]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import advice
 
 IDENTIFIER = b"TFL3"
 _quiet = threading.Lock()
@@ -58,7 +59,8 @@ def check_file(path: str | Path) -> Path:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("tflite.missing", f"There is no file {path}.", "give the path of a .tflite file.")
+        fix = advice(path, "give the path of a .tflite file.")
+        raise InputError("tflite.missing", f"There is no file {path}.", fix)
     with path.open("rb") as file:
         head = file.read(8)
     if head[4:8] != IDENTIFIER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.folder import PARTS, unfinished
 from learn2compress.core.recipe import PATHS, Recipe, check_given
+from learn2compress.inputs.splits import SPLIT_NAMES
 from learn2compress.inputs.teacher import Teacher
 
 _INPUTS = "inputs"
@@ -49,13 +51,27 @@ def asked_for(
         resume: whether an unfinished run in the folder stands in for a recipe.
 
     Raises:
-        InputError: `recipe.*`, `option.model`, `option.data`.
+        InputError: `recipe.*`, `option.model`, `option.data`, `run.nothing_to_resume`, `out.holds_input`,
+            `out.inside_data`.
     """
     begun = unfinished(folder) if resume else None
     finished = unfinished(folder) is None and (folder / MANIFEST).is_file()
+    if (
+        resume
+        and not finished
+        and begun is None
+        and recipe is None
+        and (given["model"] is None or given["data"] is None)
+    ):
+        raise InputError(
+            "run.nothing_to_resume",
+            f"There is no unfinished run in {folder}.",
+            "give the --out of the interrupted run, or begin with l2c compress MODEL --data DATA --out FOLDER.",
+        )
     values = {**given, **{key: _path(given[key]) for key in PATHS}}
     composed = Recipe.compose(recipe or begun, settings, values)
     _check_outside(folder, composed)
+    _check_beside(folder, composed)
     inputs = {
         key: given[key] if values[key] is None and given[key] is not None else getattr(composed, key) for key in PATHS
     }
@@ -77,15 +93,41 @@ def _check_outside(folder: Path, recipe: Recipe) -> None:
     Raises:
         InputError: `out.holds_input`.
     """
-    replaced = [(folder / name).resolve() for name in (*PARTS, CHECKPOINTS)]
+    replaced = [_real(folder / name) for name in (*PARTS, CHECKPOINTS)]
     for key in PATHS:
-        path = Path(getattr(recipe, key)).resolve()
+        path = _real(getattr(recipe, key))
         if getattr(recipe, key) and any(path.is_relative_to(place) for place in replaced):
             raise InputError(
                 "out.holds_input",
                 f"{path} lies among the files that this run would replace.",
                 "give another --out, or copy it elsewhere first.",
             )
+
+
+def _check_beside(folder: Path, recipe: Recipe) -> None:
+    """Refuses to write among the classes of the data, of which the family would then be one.
+
+    Raises:
+        InputError: `out.inside_data`.
+    """
+    for key in ("data", "test_data"):
+        data = _real(getattr(recipe, key))
+        if not getattr(recipe, key) or not data.is_dir() or not _real(folder).is_relative_to(data):
+            continue
+        inside = _real(folder).relative_to(data).parts
+        splits = [path.name for path in data.iterdir() if path.name.lower() in SPLIT_NAMES and path.is_dir()]
+        # Folders beside train/ and test/ are no classes.
+        if not inside or not splits or inside[0] in splits:
+            raise InputError(
+                "out.inside_data",
+                f"The folder {folder} for the family lies inside the data {data}.",
+                "give an --out beside the data, not in it.",
+            )
+
+
+def _real(path: str | Path) -> Path:
+    # `Path.resolve` raises on links that go round in a circle.
+    return Path(os.path.realpath(path))
 
 
 def _path(value: Any) -> str | None:
