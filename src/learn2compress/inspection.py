@@ -28,6 +28,8 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         "classes": teacher.classes,
         "outputs": teacher.outputs,
         "preprocessing": teacher.preprocess.name,
+        "preprocessing_tried": {name: round(right, 4) for name, right in teacher.preprocess_accuracies.items()},
+        "findings": list(teacher.findings),
         "parameters": teacher.parameters,
         "layers": len(keras_model.layers),
         "macs": _macs(keras_model),

@@ -78,7 +78,7 @@ def load_dataset(
         source=source.description,
         image_size=_typical_size(source.parts["train"]),
         notes=source.notes,
-        output_names=beyond,
+        output_names=given or (),
     )
 
 

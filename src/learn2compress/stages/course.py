@@ -44,6 +44,8 @@ class Course:
             "joint training": self.joint.summary(),
             "quantization-aware training": self.tuning.summary(),
             "preprocessing of the teacher": teacher.preprocess.name,
+            "right by preprocessing": dict(teacher.preprocess_accuracies),
+            "found out of the teacher": list(teacher.findings),
             "sparsity": options.sparsity,
             "teacher": options.teacher,
         }
