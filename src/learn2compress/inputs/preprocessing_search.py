@@ -85,12 +85,12 @@ def choose_preprocessing(
     usual = ("raw",) if rescales else USUAL
     best = max(running, key=lambda name: accuracies[name])
     common = max((name for name in running if name in usual), key=lambda name: accuracies[name], default=best)
-    if best not in usual and not reordered and not _surely_ahead(hits[best], hits[common]):
+    if best not in usual and not reordered and not surely_ahead(hits[best], hits[common]):
         best = common
     found = NAMED[best]
     second = max((name for name in names if not alike(NAMED[name], found)), key=lambda name: accuracies[name])
     doubt = ""
-    if accuracies[best] - accuracies[second] < _CLOSE:
+    if accuracies[best] - accuracies[second] < _CLOSE and not (rescales and best == "raw"):
         doubt = "; that is close: if you know what the model was trained with, say so with --preprocess"
     progress.note(
         f"The teacher's preprocessing: {best} ({accuracies[best]:.1%} right on {len(images)} training "
@@ -130,7 +130,7 @@ def _judged(predicted: dict[str, Labels], labels: Labels, outputs: int) -> tuple
     return given, False
 
 
-def _surely_ahead(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+def surely_ahead(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
     """Whether the images that tell two candidates apart speak for the first by more than chance (a sign test)."""
     wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
     return wins - losses > _SURE * np.sqrt(wins + losses)

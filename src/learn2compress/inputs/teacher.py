@@ -20,6 +20,7 @@ from learn2compress.inputs.classifier import (
     classifier_shape,
     kept_outputs,
 )
+from learn2compress.inputs.framing import advise_framing
 from learn2compress.inputs.keras_file import load_keras_file
 from learn2compress.inputs.label_order import find_order
 from learn2compress.inputs.outputs import Outputs, as_probabilities, outputs_kind
@@ -145,12 +146,12 @@ def load_teacher(
             run, chosen, channels, size, dataset, (images, labels, predicted), shape.classes, name, progress
         )
         if order is not None:
-            if keras_model is not None:
-                keras_model = _narrowed(keras_model, order, name, progress)
-                run = keras_runner(keras_model, (*size, channels), name)
-            else:
-                run = _selecting(run, order)
+            keras_model, run = _taking(keras_model, run, order, (*size, channels), name, progress)
             shape = replace(shape, classes=len(order))
+    if wanted is None and dataset is not None:
+        advise_framing(
+            lambda some: predictions(run_all(run, chosen, some, channels)), dataset.train, size, name, progress
+        )
     scores = run_all(run, chosen, images[:: max(1, len(images) // _EVIDENCE_IMAGES)], channels)
     broken = int((~np.isfinite(scores).all(axis=1)).sum())
     if broken:
@@ -226,6 +227,21 @@ def _order(
         name,
         progress,
     )
+
+
+def _taking(
+    model: Any,
+    run: Runner,
+    order: NDArray[np.int64],
+    image_shape: tuple[int, int, int],
+    name: str,
+    progress: Progress,
+) -> tuple[Any, Runner]:
+    """The model, None where it is none of Keras', and its runner, with the outputs in another order."""
+    if model is None:
+        return None, _selecting(run, order)
+    reordered = _narrowed(model, order, name, progress)
+    return reordered, keras_runner(reordered, image_shape, name)
 
 
 def _selecting(run: Runner, kept: NDArray[np.int64]) -> Runner:
