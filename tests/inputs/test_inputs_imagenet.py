@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from learn2compress.cli import main
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.checks import check_teacher_fits
 from learn2compress.inputs.dataset import load_dataset
@@ -117,6 +121,23 @@ def test_data_of_other_things_is_refused_by_the_number_of_classes(thousand):
     with pytest.raises(InputError, match="1000 classes") as caught:
         load_teacher(thousand(), dataset=load_dataset(coloured(("good", "bad", "ugly"))))
     assert caught.value.code == "teacher.class_count"
+
+
+def test_inspect_says_what_was_found_and_takes_labels(thousand, tmp_path):
+    thousand().save(tmp_path / "model.keras")
+    data = coloured(NAMES)
+    np.savez(tmp_path / "data.npz", **data)
+    command = ["inspect", str(tmp_path / "model.keras"), "--data", str(tmp_path / "data.npz")]
+    found = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert found["validation_accuracy"] == 1.0
+    assert found["preprocessing"] == "raw"
+    assert found["right_by_preprocessing"]["raw"] == 1.0
+    assert any("golf_ball = output 574" in sentence for sentence in found["findings"])
+    assert "in its layer rescaling" in " ".join(found["findings"])
+    # The user's word goes before the names': with every output named otherwise, they are elsewhere.
+    (tmp_path / "labels.txt").write_text("\n".join([*NAMES, *(f"class {i}" for i in range(997))]))
+    refused = CliRunner().invoke(main, [*command, "--labels", str(tmp_path / "labels.txt")])
+    assert refused.exit_code == 2
 
 
 @pytest.mark.data

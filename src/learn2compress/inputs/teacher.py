@@ -187,8 +187,9 @@ def _narrowed(model: Any, kept: NDArray[np.int64], name: str, progress: Progress
     except (UnreadableGraphError, ValueError) as error:
         raise InputError(
             "teacher.outputs",
-            f"Outputs of {name} can't be left out: {error}.",
-            "give a function that calls the model and returns the scores of the data's classes.",
+            f"Outputs of {name} can't be left out or put in the data's order: {error}.",
+            "give --labels FILE in the order of the model's outputs where they are as many as the data's classes; "
+            "else, in Python, a function that calls the model and returns the scores of the data's classes.",
         ) from error
     before, after = model.count_params(), narrowed.count_params()
     if before == after:
