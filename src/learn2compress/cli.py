@@ -109,7 +109,7 @@ def main() -> None:
 )
 @click.option(
     "--preprocess",
-    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others that docs/cli.md names, "
+    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
     "or MEAN,STD.  [default: auto]",
 )
 @click.option(
