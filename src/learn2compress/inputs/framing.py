@@ -24,6 +24,7 @@ from learn2compress.inputs.splits import balanced_sample
 TRIED_IMAGES = 128
 CLOSER = 0.875  # 224 of 256 pixels: the published evaluation of most ImageNet models
 _LEAST_GAIN = 0.03
+_SURE = 3.0  # deviations: this is no choice between conventions but advice to change the data
 _SAME_SHAPE = 0.05  # aspect ratios that differ by less are one
 _FEW = 0.25  # images of another shape in a smaller share don't matter
 
@@ -60,7 +61,7 @@ def advise_framing(
     best = max(right, key=lambda framing: right[framing])
     told = ", ".join(f"{right[framing]:.1%} {_WORDS[framing]}" for framing in right)
     told = f"{name} is right on so many of {len(indices)} training images: {told}"
-    if right[best] >= right["cropped"] + _LEAST_GAIN and surely_ahead(hits[best], hits["cropped"]):
+    if right[best] >= right["cropped"] + _LEAST_GAIN and surely_ahead(hits[best], hits["cropped"], _SURE):
         height, width = size
         progress.warn(f"{told}. It seems to know images {_WORDS[best]}. {_ADVICE[best].format(width, height)}")
     else:

@@ -17,7 +17,7 @@ from learn2compress.inputs.preprocessing import NAMED, USUAL, Preprocessing, ali
 _CLOSE = 0.02  # accuracies nearer than this are worth a word of doubt
 # Rounds: so many images, after which candidates that are so far behind would not catch up on the others.
 _ROUNDS = ((24, 0.35), (64, 0.2))
-_SURE = 2.0  # deviations by which an unusual candidate must be ahead of the best usual one
+_SURE = 2.5  # deviations by which an unusual candidate must be ahead of the best usual one
 _OUTPUTS_SEEN = 2000  # beyond this, another label order is not looked for
 
 
@@ -130,10 +130,15 @@ def _judged(predicted: dict[str, Labels], labels: Labels, outputs: int) -> tuple
     return given, False
 
 
-def surely_ahead(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    """Whether the images that tell two candidates apart speak for the first by more than chance (a sign test)."""
+def surely_ahead(one: NDArray[np.bool_], other: NDArray[np.bool_], deviations: float = _SURE) -> bool:
+    """Whether the images that tell two candidates apart speak for the first by more than chance (a sign test).
+
+    Args:
+        one, other: which images each is right on, shape (examples,).
+        deviations: how far beyond an even split it must be.
+    """
     wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
-    return wins - losses > _SURE * np.sqrt(wins + losses)
+    return wins - losses > deviations * np.sqrt(wins + losses)
 
 
 def _own_rescaling(layer: str, best: str) -> str:
