@@ -131,7 +131,8 @@ def main() -> None:
 )
 @click.option(
     "--preprocess",
-    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe or MEAN,STD.  [default: auto]",
+    help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
+    "or MEAN,STD.  [default: auto]",
 )
 @click.option(
     "--teacher",
@@ -237,13 +238,14 @@ def _command_line() -> str:
 @main.command()
 @click.argument("model", type=PATH)
 @click.option("--data", type=PATH, help="Look at this data too, and at how the model does on it.")
+@click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
 @as_json
 @_errors
-def inspect(model: Path, data: Path | None, as_json: bool) -> None:
+def inspect(model: Path, data: Path | None, labels: Path | None, as_json: bool) -> None:
     """Say what MODEL is, and how it could be compressed."""
     from learn2compress.inspection import inspect_model
 
-    found = inspect_model(model, data)
+    found = inspect_model(model, data, labels)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -252,7 +254,8 @@ def inspect(model: Path, data: Path | None, as_json: bool) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     structure = found.pop("structure")
     for key, value in found.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        several = [f"{name} {one}" for name, one in value.items()] if isinstance(value, dict) else value
+        shown = ", ".join(map(str, several)) if isinstance(several, list) else str(value)
         table.add_row(f"[bold]{key.replace('_', ' ')}", shown)
     _console().print(table)
     _print_structure(structure)

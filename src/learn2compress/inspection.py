@@ -16,7 +16,7 @@ from learn2compress.core.progress import Listener, Progress
 MOST_THREADS = 256
 
 
-def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
+def inspect_model(model: Path, data: Path | None, labels: Path | None = None) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
     from learn2compress.inputs.keras_file import check_keras_file
 
@@ -26,7 +26,7 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     from learn2compress.inputs.dataset import load_dataset
     from learn2compress.inputs.teacher import load_teacher
 
-    dataset = load_dataset(data) if data else None
+    dataset = load_dataset(data, labels=labels) if data else None
     teacher = load_teacher(model, dataset=dataset)
     keras_model = teacher.keras_model
     refusal = trunk_refusal(keras_model)
@@ -48,6 +48,10 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         found["validation_images"] = len(dataset.validation)
         found["test_images"] = len(dataset.test)
         found["class_names"] = list(dataset.class_names)
+        found["right_by_preprocessing"] = {
+            name: round(right, 4) for name, right in teacher.preprocess_accuracies.items()
+        }
+        found["findings"] = list(teacher.findings)
         found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
     return found
 

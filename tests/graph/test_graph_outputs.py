@@ -52,10 +52,33 @@ def test_probabilities_sum_to_one_again(images: Any, inside: bool) -> None:
     np.testing.assert_allclose(with_outputs(model, KEPT).predict(images), expected, atol=1e-6)
 
 
-def test_outputs_that_no_dense_layer_makes_are_refused() -> None:
+@pytest.mark.parametrize("ending", ["reshape", "flatten", "pooled"])
+def test_a_convolution_that_makes_the_outputs_is_narrowed_as_well(images: Any, ending: str) -> None:
     from keras import Input, Model, layers
 
     image = Input((8, 8, 3))
-    model = Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3)(image)))
+    x = layers.Conv2D(8, 3, activation="relu")(image)
+    if ending == "pooled":
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 1)(x))
+    else:
+        x = layers.Conv2D(6, 1, bias_initializer="normal")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+        x = layers.Reshape((6,))(x) if ending == "reshape" else layers.Flatten()(x)
+    model = Model(image, layers.Activation("softmax")(x))
+    some = model.predict(images)[:, KEPT]
+    narrowed = with_outputs(model, KEPT)
+    np.testing.assert_allclose(narrowed.predict(images), some / some.sum(axis=1, keepdims=True), atol=1e-6)
+    assert narrowed.count_params() == model.count_params() - 3 * 9
+
+
+@pytest.mark.parametrize("ending", ["flattened map", "lone batch norm"])
+def test_outputs_that_neither_a_dense_layer_nor_a_convolution_makes_are_refused(ending: str) -> None:
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(6, 3)(image)
+    if ending == "flattened map":
+        x = layers.Flatten()(x)
+    else:
+        x = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x))
     with pytest.raises(ValueError, match="Dense"):
-        with_outputs(model, KEPT)
+        with_outputs(Model(image, x), KEPT)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from learn2compress.core.errors import InputError
-from learn2compress.inputs.checks import at_least, best_order, check_teacher_fits, judge
+from learn2compress.inputs.checks import at_least, check_teacher_fits, judge
 from learn2compress.inputs.dataset import load_dataset
+from learn2compress.inputs.label_order import best_order
 from learn2compress.inputs.teacher import load_teacher
 
 
@@ -86,6 +88,7 @@ def test_a_weak_teacher_passes_with_a_warning(progress, events):
 @pytest.mark.parametrize("order", [[1, 2, 3, 0], [0, 1, 3, 2], [3, 2, 1, 0]])
 def test_another_label_order_is_recognised_and_the_right_one_is_told(order):
     dataset = dataset_of([100, 100, 100, 100])
+    dataset = replace(dataset, output_names=dataset.class_names)  # as if --labels said so
     teacher = teacher_saying(dataset, lambda c, n: order[c] if n % 10 else 0)
     with pytest.raises(InputError, match="label order") as caught:
         check_teacher_fits(teacher, dataset)
@@ -101,7 +104,7 @@ def test_giving_that_order_as_labels_mends_it():
     def function(images):  # its outputs stand for blue, red, green
         return np.eye(3)[(np.rint(images[:, 0, 0, 0]).astype(int) % 3 + 1) % 3]
 
-    wrong = load_dataset(data)
+    wrong = load_dataset(data, labels=names)
     with pytest.raises(InputError, match="blue, red, green"):
         check_teacher_fits(load_teacher(function, dataset=wrong, preprocess="raw"), wrong)
     mended = load_dataset(data, labels=["blue", "red", "green"])

@@ -322,7 +322,7 @@ def test_labels_may_name_more_classes_than_the_data_has(make_folder):
     found = load_dataset(make_folder({"a": 5, "b": 5}), labels=["c", "b", "d", "a"])
     assert found.class_names == ("b", "a")
     assert found.output_names == ("c", "b", "d", "a")
-    assert load_dataset(make_folder({"a": 5, "b": 5}), labels=["b", "a"]).output_names == ()
+    assert load_dataset(make_folder({"a": 5, "b": 5}), labels=["b", "a"]).output_names == ("b", "a")
 
 
 def test_a_labels_file_that_is_no_text_is_refused(make_folder, tmp_path):

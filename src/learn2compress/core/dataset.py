@@ -47,8 +47,8 @@ class Dataset:
         source: where it came from, for people (a path, or `arrays`).
         image_size: the typical stored (height, width).
         notes: what was done on the way (splits made, files skipped).
-        output_names: the classes that the teacher's outputs stand for, where the user names more of them than there
-            are in the data; empty otherwise.
+        output_names: the classes that the teacher's outputs stand for, in their order, where the user names them
+            (they may be more than the data's); empty otherwise.
     """
 
     train: ImageSplit

@@ -6,18 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.classifier import refuse_other_class_count
+from learn2compress.inputs.label_order import REORDERED_GAIN, best_order, order_error, reordered_accuracy
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.inputs.wording import listed
 
 CHECK_IMAGES = 500
 SIGNIFICANCE = 0.001
-_REORDERED_GAIN = 0.25  # so much more would have to be right under another label order to call it the cause
 _WEAK_SKILL = 0.4  # share of the way from chance to perfect below which the user is warned
 
 
@@ -126,39 +124,11 @@ def _refuse_other_order(
     predicted: Labels, labels: Labels, accuracy: float, class_names: tuple[str, ...], said: str
 ) -> None:
     """Looks for an order of the labels that fits: found on one half of the images, tried on the other."""
-    half = np.arange(len(labels)) % 2 == 0
-    if min(half.sum(), (~half).sum()) < len(class_names):
-        return  # too few to find an order on one half
-    hits = 0
-    for fit, test in ((half, ~half), (~half, half)):
-        order = best_order(predicted[fit], labels[fit], len(class_names))
-        hits += int((order[predicted[test]] == labels[test]).sum())
-    reordered = hits / len(labels)
-    if reordered < accuracy + _REORDERED_GAIN:
+    reordered = reordered_accuracy(predicted, labels, len(class_names))
+    if reordered is None or reordered < accuracy + REORDERED_GAIN:
         return
-    order = best_order(predicted, labels, len(class_names))
-    names = [class_names[i] for i in order]
-    raise InputError(
-        "teacher.label_order",
-        f"{said}, but on {reordered:.1%} if its outputs stand for the classes in another order: "
-        f"the label order seems to differ from that of the data ({listed(class_names, 10)}).",
-        "give --labels FILE with the class names in the order of the model's outputs, one a line; "
-        f"by the look of it: {listed(names, 20)}.",
+    raise order_error(
+        f"{said}, but on {reordered:.1%} if its outputs stand for the classes in another order",
+        best_order(predicted, labels, len(class_names)),
+        class_names,
     )
-
-
-def best_order(predicted: Labels, labels: Labels, classes: int) -> NDArray[np.int64]:
-    """For each output index, the class it most likely stands for; each class once.
-
-    Pairs are taken greedily by how often they occur together.
-    """
-    together = np.zeros((classes, classes), np.int64)
-    np.add.at(together, (predicted, labels), 1)
-    order = np.full(classes, -1, np.int64)
-    free = set(range(classes))
-    for flat in np.argsort(-together, axis=None, kind="stable"):
-        output, label = divmod(int(flat), classes)
-        if order[output] < 0 and label in free:
-            order[output] = label
-            free.discard(label)
-    return order

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.inputs.class_mapping import imagenet_outputs
 from learn2compress.inputs.wording import counted, listed
 
 _EXPECTED = "expected is an image classifier: one input (height, width, 3), one output with a score per class"
@@ -111,16 +112,21 @@ def class_count(shape: tuple[int | None, ...], name: str) -> int:
 
 
 def kept_outputs(classes: int, dataset: Dataset, name: str, progress: Progress) -> NDArray[np.int64] | None:
-    """Which of the teacher's outputs stand for classes of the data; None where all do.
+    """Which output stands for each class of the data, as far as names tell; None where they are taken as they come.
+
+    The user's own names go before everything; the classes of ImageNet are known. One output more than classes is
+    let through: `label_order.find_order` finds out which of them is a background class.
 
     Raises:
         InputError: `teacher.class_count` when the teacher's classes are not as many as those named, or as the data's
-            where none are named beside.
+            where none are named beside; `teacher.class_names` where ImageNet's are unclear.
     """
     names = dataset.output_names
     if not names:
-        refuse_other_class_count(classes, dataset.class_names, name)
-        return None
+        outputs = imagenet_outputs(classes, dataset.class_names, name, progress)
+        if outputs is None and classes != dataset.classes + 1:
+            refuse_other_class_count(classes, dataset.class_names, name)
+        return None if outputs is None or np.array_equal(outputs, np.arange(classes)) else outputs
     if classes != len(names):
         raise InputError(
             "teacher.class_count",
@@ -129,6 +135,8 @@ def kept_outputs(classes: int, dataset: Dataset, name: str, progress: Progress) 
             "name with --labels the class of each output of the model, in their order.",
         )
     gone = [one for one in names if one not in dataset.class_names]
+    if not gone:
+        return None
     progress.warn(
         f"{len(gone)} of the {classes} outputs of {name} stand for classes that the data does not have, such as "
         f"{listed(gone, 5)}: they are left out, and the family will not know these classes."

@@ -80,7 +80,7 @@ def load_dataset(
         source=source.description,
         image_size=_typical_size(source.parts["train"]),
         notes=source.notes,
-        output_names=beyond,
+        output_names=given or (),
     )
 
 

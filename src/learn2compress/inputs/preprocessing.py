@@ -1,23 +1,17 @@
-"""What a teacher wants done to pixels 0..255 before it sees them, and finding that out by trying."""
+"""What a teacher wants done to pixels 0..255 before it sees them: the conventions by name, or numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.dataset import Images, Labels
+from learn2compress.core.dataset import Images
 from learn2compress.core.errors import InputError
-from learn2compress.core.progress import Progress
 
 # Grey from RGB (ITU-R BT.601), as Pillow and TensorFlow compute it.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_CLOSE = 0.02  # accuracies nearer than this are worth a word of doubt
-_FIRST_IMAGES = 64
-_FAR = 0.2  # a candidate so far behind on the first images would not catch up on the others
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class Preprocessing:
     """An affine map per channel: `pixel * scale + offset`, after the channels are turned to BGR if so.
 
     Attributes:
-        name: `raw`, `unit`, `signed`, `torch`, `caffe`, or the numbers that were given.
+        name: one of `NAMED`, or the numbers that were given.
         scale, offset: per channel, in the order that the teacher sees; pixels are 0..255.
         bgr: whether the teacher wants blue, green, red.
     """
@@ -64,7 +58,32 @@ NAMED: dict[str, Preprocessing] = {
     "signed": Preprocessing("signed", (1 / 127.5,) * 3, (-1.0, -1.0, -1.0)),
     "torch": _from_mean_std("torch", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": _from_mean_std("caffe", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), bgr=True),
+    # EfficientNet-Lite's; next to the same as `signed`.
+    "lite": _from_mean_std("lite", (127.0,) * 3, (128.0,) * 3),
+    # What comes out where images were read with OpenCV (`cv2.imread` gives BGR), or means were taken off RGB.
+    "raw-bgr": Preprocessing("raw-bgr", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), bgr=True),
+    "unit-bgr": Preprocessing("unit-bgr", (1 / 255,) * 3, (0.0, 0.0, 0.0), bgr=True),
+    "signed-bgr": Preprocessing("signed-bgr", (1 / 127.5,) * 3, (-1.0, -1.0, -1.0), bgr=True),
+    "caffe-rgb": _from_mean_std("caffe-rgb", (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    # The mean and deviation of MNIST's grey pixels.
+    "mnist": _from_mean_std("mnist", (0.1307 * 255,) * 3, (0.3081 * 255,) * 3),
 }
+USUAL = ("raw", "unit", "signed", "torch", "caffe")
+GREY = ("raw", "unit", "signed", "lite", "mnist")
+
+
+def candidates(channels: int) -> tuple[str, ...]:
+    """Names of what is tried on a model of 3 or 1 channels, the usual first."""
+    return GREY if channels == 1 else tuple(name for name in NAMED if name != "mnist")
+
+
+def alike(one: Preprocessing, other: Preprocessing) -> bool:
+    """Whether two differ by so little (under 2 % of the range) that no model could tell."""
+    if one.bgr != other.bgr:
+        return False
+    a, b = np.array([one.scale, one.offset]), np.array([other.scale, other.offset])
+    span = 255 * np.abs(a[0])
+    return bool((np.abs(a[1] - b[1]) <= 0.02 * span).all() and (np.abs(a[0] - b[0]) * 255 <= 0.02 * span).all())
 
 
 def parse_preprocess(text: str) -> Preprocessing | None:
@@ -94,48 +113,3 @@ def parse_preprocess(text: str) -> Preprocessing | None:
             "leave it out to have it found by trying, or give two numbers for pixels 0..255: 127.5,127.5.",
         )
     return _from_mean_std(word, mean * (3 // half), std * (3 // half))
-
-
-def choose_preprocessing(
-    outputs: Callable[[Preprocessing, NDArray[np.int64]], NDArray[Any]],
-    labels: Labels,
-    channels: int,
-    progress: Progress,
-) -> Preprocessing:
-    """Tries the named candidates on labelled images and takes the most accurate, `raw` on ties.
-
-    Some images go first; candidates that are far behind on those are not tried on the rest.
-
-    Args:
-        outputs: the teacher's outputs (indices, classes) under a candidate, for some of the images.
-        labels: class indices of the images, shape (examples,).
-        channels: of the teacher's input; the candidates that differ by channel are left out when it is 1.
-        progress: gets a note that names the winner and the runner-up.
-    """
-    names = [name for name in NAMED if channels == 3 or name in ("raw", "unit", "signed")]
-    everything = np.arange(len(labels))
-    first = everything[:: max(1, len(labels) // _FIRST_IMAGES)]
-    right = {name: np.empty(0, bool) for name in names}
-    running = names
-    with progress.stage("find preprocessing", total=2 * len(names)) as stage:
-        for indices in (first, np.setdiff1d(everything, first)):
-            for name in stage.track(names):
-                if name in running and len(indices):
-                    scores = outputs(NAMED[name], indices)
-                    hits = (scores.argmax(axis=1) == labels[indices]) & np.isfinite(scores).all(axis=1)
-                    right[name] = np.concatenate([right[name], hits])
-            leader = max(right[name].mean() for name in running)
-            running = [name for name in running if right[name].mean() >= leader - _FAR]
-    accuracies = {name: float(right[name].mean()) for name in names}
-    best = max(running, key=lambda name: accuracies[name])
-    second = max((name for name in names if name != best), key=lambda name: accuracies[name])
-    doubt = ""
-    if accuracies[best] - accuracies[second] < _CLOSE:
-        doubt = "; that is close: if you know what the model was trained with, say so with --preprocess"
-    progress.note(
-        f"The teacher's preprocessing: {best} ({accuracies[best]:.1%} right on {len(right[best])} training "
-        f"images; next is {second} with {accuracies[second]:.1%}){doubt}",
-        "find preprocessing",
-        accuracies=accuracies,
-    )
-    return NAMED[best]

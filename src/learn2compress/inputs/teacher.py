@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Dataset, Images, Labels, Probabilities
 from learn2compress.core.errors import InputError
-from learn2compress.core.progress import SILENT, Progress
+from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.inputs.classifier import (
     ClassifierShape,
     class_count,
     classifier_shape,
     kept_outputs,
 )
+from learn2compress.inputs.framing import advise_framing
 from learn2compress.inputs.keras_file import load_keras_file
+from learn2compress.inputs.label_order import find_order
 from learn2compress.inputs.outputs import Outputs, as_probabilities, outputs_kind
-from learn2compress.inputs.preprocessing import RAW, Preprocessing, choose_preprocessing, parse_preprocess
+from learn2compress.inputs.preprocessing import RAW, Preprocessing, parse_preprocess
+from learn2compress.inputs.preprocessing_search import choose_preprocessing, predictions, rescaling_layer
 from learn2compress.inputs.runner import Runner, callable_runner, keras_runner, run_all
 from learn2compress.inputs.splits import balanced_sample
 
@@ -50,6 +53,8 @@ class Teacher:
         source: path of the file, `live model` or `callable`.
         keras_model: the model, or None for a callable.
         channels: 3, or 1 where it takes grey images.
+        findings: sentences on what was found out of it: preprocessing, which outputs stand for which classes.
+        preprocess_accuracies: of each preprocessing that was tried; empty where it was given.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Teacher:
     keras_model: Any = field(repr=False)
     channels: int
     _run: Runner = field(repr=False, compare=False)
+    findings: tuple[str, ...] = field(default=(), compare=False)
+    preprocess_accuracies: dict[str, float] = field(default_factory=dict, compare=False)
 
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities (n, classes) for uint8 RGB images (n, height, width, 3) of `input_size`."""
@@ -87,13 +94,15 @@ def load_teacher(
             (n, height, width, 3), float32 or uint8, and returns scores (n, classes).
         dataset: used to find the preprocessing, and the input size where the model takes any. Without it
             `auto` means `raw`.
-        preprocess: `auto`, `raw`, `unit`, `signed`, `torch`, `caffe`, `MEAN,STD`.
+        preprocess: `auto`, a name of `preprocessing.NAMED`, or `MEAN,STD`.
         input_size: (height, width), where the model itself takes any.
         progress: gets the steps and a note on the preprocessing.
 
     Raises:
         InputError: with a code `teacher.…` or `preprocess.…`.
     """
+    heard: list[Event] = []
+    progress = progress.with_listener(heard.append)
     wanted = parse_preprocess(preprocess)
     name, source, keras_model = _resolve(model)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
@@ -124,15 +133,28 @@ def load_teacher(
             run, keras_model = _selecting(run, kept), None
             classes = len(kept)
         shape = ClassifierShape(None, channels, classes)
-    chosen = wanted
-    if chosen is None and labels is not None:
-        chosen = choose_preprocessing(
+    chosen, accuracies = wanted or RAW, {}
+    predicted: Labels | None = None
+    if wanted is None and labels is not None:
+        found = choose_preprocessing(
             lambda candidate, indices: run_all(run, candidate, images[indices], channels),
             labels,
             channels,
             progress,
+            rescaling_layer(keras_model),
         )
-    chosen = chosen or RAW
+        chosen, accuracies, predicted = found.preprocess, found.accuracies, found.predicted
+    if dataset is not None and labels is not None and kept is None and not dataset.output_names:
+        order = _order(
+            run, chosen, channels, size, dataset, (images, labels, predicted), shape.classes, name, progress
+        )
+        if order is not None:
+            keras_model, run = _taking(keras_model, run, order, (*size, channels), name, progress)
+            shape = replace(shape, classes=len(order))
+    if wanted is None and dataset is not None:
+        advise_framing(
+            lambda some: predictions(run_all(run, chosen, some, channels)), dataset.train, size, name, progress
+        )
     scores = run_all(run, chosen, images[:: max(1, len(images) // _EVIDENCE_IMAGES)], channels)
     broken = int((~np.isfinite(scores).all(axis=1)).sum())
     if broken:
@@ -153,6 +175,8 @@ def load_teacher(
         keras_model=keras_model,
         channels=channels,
         _run=run,
+        findings=tuple(event.message for event in heard if event.kind in ("note", "warning")),
+        preprocess_accuracies=accuracies,
     )
 
 
@@ -166,12 +190,62 @@ def _narrowed(model: Any, kept: NDArray[np.int64], name: str, progress: Progress
     except (UnreadableGraphError, ValueError) as error:
         raise InputError(
             "teacher.outputs",
-            f"Outputs of {name} can't be left out: {error}.",
-            "give a function that calls the model and returns the scores of the data's classes.",
+            f"Outputs of {name} can't be left out or put in the data's order: {error}.",
+            "give --labels FILE in the order of the model's outputs where they are as many as the data's classes; "
+            "else, in Python, a function that calls the model and returns the scores of the data's classes.",
         ) from error
     before, after = model.count_params(), narrowed.count_params()
-    progress.note(f"without them {name} has {after:,} weights instead of {before:,} ({1 - after / before:.0%} fewer)")
+    if before == after:
+        return narrowed
+    progress.note(
+        f"without the other outputs {name} has {after:,} weights instead of {before:,} "
+        f"({1 - after / before:.0%} fewer)"
+    )
     return narrowed
+
+
+def _order(
+    run: Runner,
+    preprocess: Preprocessing,
+    channels: int,
+    size: tuple[int, int],
+    dataset: Dataset,
+    sample: tuple[Images, Labels, Labels | None],
+    outputs: int,
+    name: str,
+    progress: Progress,
+) -> NDArray[np.int64] | None:
+    """For each class the output that stands for it; None where they are in the data's order."""
+
+    def says(images: Images) -> Labels:
+        return predictions(run_all(run, preprocess, images, channels))
+
+    images, labels, predicted = sample
+    return find_order(
+        lambda indices: says(dataset.train.batch(indices, size)),
+        dataset.train.labels,
+        says(images) if predicted is None else predicted,
+        labels,
+        outputs,
+        dataset.class_names,
+        name,
+        progress,
+    )
+
+
+def _taking(
+    model: Any,
+    run: Runner,
+    order: NDArray[np.int64],
+    image_shape: tuple[int, int, int],
+    name: str,
+    progress: Progress,
+) -> tuple[Any, Runner]:
+    """The model, None where it is none of Keras', and its runner, with the outputs in another order."""
+    if model is None:
+        return None, _selecting(run, order)
+    reordered = _narrowed(model, order, name, progress)
+    return reordered, keras_runner(reordered, image_shape, name)
 
 
 def _selecting(run: Runner, kept: NDArray[np.int64]) -> Runner:

@@ -44,6 +44,10 @@ class Course:
             "joint training": self.joint.summary(),
             "quantization-aware training": self.tuning.summary(),
             "preprocessing of the teacher": teacher.preprocess.name,
+            "right by preprocessing": {
+                name: round(right, 3) for name, right in teacher.preprocess_accuracies.items()
+            },
+            "found out of the teacher": list(teacher.findings),
             "sparsity": options.sparsity,
             "teacher": options.teacher,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -61,7 +61,9 @@ def improved_teacher(
     `teacher.keras` takes pixels 0..255 and gives probabilities, whatever the original took.
     """
     with_pixels(plain(trained), "teacher").save(folder / FILE)
-    teacher = load_teacher(folder / FILE, dataset=dataset, preprocess="raw")
+    # Its outputs are the data's classes in the data's order, whatever the original's were.
+    known = replace(dataset, output_names=dataset.class_names)
+    teacher = load_teacher(folder / FILE, dataset=known, preprocess="raw")
     after, was = direct_accuracy(teacher, dataset), direct_accuracy(before, dataset)
     sentence = (
         f"The jointly trained teacher, {FILE}, is right on {after.test:.2%} of the test images "

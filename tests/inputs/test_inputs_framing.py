@@ -1,0 +1,63 @@
+"""Teachers that were trained on images brought to their input's shape in another way than ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from learn2compress.inputs.dataset import load_dataset
+from learn2compress.inputs.teacher import load_teacher
+
+
+def ends(height, width, n=120, seed=0):
+    """Two classes that differ in which end of a wide image is bright, beside a middle of noise."""
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    x = random.integers(80, 120, (n, height, width, 3))
+    edge = width // 6
+    x[y == 0, :, :edge] = 230
+    x[y == 1, :, -edge:] = 230
+    return x.astype(np.uint8), y
+
+
+def brighter_end(images):
+    """Which quarter of the image is brighter; where neither clearly is, always the first."""
+    columns = np.asarray(images, np.float32).mean(axis=(1, 3))
+    quarter = columns.shape[1] // 4
+    difference = columns[:, -quarter:].mean(axis=1) - columns[:, :quarter].mean(axis=1)
+    return np.stack([np.full(len(difference), 20.0), difference], axis=1)
+
+
+@pytest.fixture
+def told(events):
+    return lambda kind: [event.message for event in events if event.kind == kind and "cropped" in event.message]
+
+
+def test_a_teacher_that_needs_the_whole_image_squeezed_is_recognised_and_what_to_do_is_told(told, progress):
+    data = load_dataset(ends(16, 48))
+    teacher = load_teacher(brighter_end, dataset=data, input_size=(16, 16), progress=progress)
+    (warning,) = told("warning")
+    assert "100.0% squeezed" in warning
+    assert "16x16" in warning
+    assert warning in teacher.findings
+    # Nothing else is done: teacher, students and app keep getting what is measured.
+    assert (teacher.predict(data.test.batch(np.arange(4), (16, 16))).argmax(1) == 0).all()
+
+
+def test_nothing_is_said_of_images_that_have_the_input_s_size(told, progress):
+    load_teacher(brighter_end, dataset=load_dataset(ends(16, 16)), progress=progress)
+    assert not told("warning")
+    assert not told("note")
+
+
+def test_a_framing_that_is_no_better_is_no_warning(told, progress):
+    def brightness(images):
+        mean = np.asarray(images, np.float32).mean(axis=(1, 2, 3))
+        return np.stack([np.full(len(mean), 127.0), mean], axis=1)
+
+    x, y = ends(16, 48)
+    x[y == 0] //= 3
+    x[y == 1] |= 128
+    load_teacher(brightness, dataset=load_dataset((x, y)), input_size=(16, 16), progress=progress)
+    assert not told("warning")
+    assert len(told("note")) == 1
