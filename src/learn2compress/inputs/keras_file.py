@@ -14,7 +14,7 @@ from learn2compress.core.units import show_bytes
 from learn2compress.inputs.keras_safety import refuse_code
 from learn2compress.inputs.wording import shortened
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CONFIG_LIMIT_BYTES = 64 * 10**6
 _EXPANSION_LIMIT = 100  # weights hardly compress; what unpacks to far more than its size is a bomb
 _EXPANSION_FREE_BYTES = 256 * 10**6
@@ -31,8 +31,8 @@ def load_keras_file(path: Path) -> Any:
         The `keras.Model`.
 
     Raises:
-        InputError: `teacher.not_found`, `teacher.not_a_model`, `teacher.saved_model`, `teacher.weights_only`,
-            `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
+        InputError: `teacher.not_found`, `teacher.not_a_model`, `teacher.weights_only`, `teacher.damaged_file`,
+            `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
             `teacher.load_failed`.
     """
     suffix, config = _read_config(path)
@@ -53,7 +53,7 @@ def _read_config(path: Path) -> tuple[str, Any]:
         config = _zip_config(path)
         refuse_code(_without_training(config), str(path))
         return ".keras", config
-    if signature == _HDF5_SIGNATURE:
+    if signature == HDF5_SIGNATURE:
         config = _hdf5_config(path)
         refuse_code(config, str(path))
         return ".h5", config
@@ -66,12 +66,6 @@ def _read_config(path: Path) -> tuple[str, Any]:
 
 def _signature(path: Path) -> bytes:
     if path.is_dir():
-        if (path / "saved_model.pb").exists():
-            raise InputError(
-                "teacher.saved_model",
-                f"{path} is a SavedModel, which can't be read yet; {_EXPECTED}.",
-                "save the Keras model again with model.save('model.keras').",
-            )
         raise InputError("teacher.not_a_model", f"{path} is a folder; {_EXPECTED}.", "give the file.")
     try:
         with path.open("rb") as file:
@@ -85,8 +79,6 @@ def _signature(path: Path) -> bytes:
 
 
 def _hint(path: Path) -> str:
-    if path.suffix.lower() == ".tflite":
-        return "a .tflite file can't be trained from; give the Keras model that it was converted from."
     if path.stat().st_size == 0:
         return "the file is empty; save the model again."
     return "save the trained model with model.save('model.keras') and give that file."
