@@ -11,6 +11,7 @@ from typing import Any
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.units import show_bytes
+from learn2compress.inputs.keras2_config import modernized, refuse_unreadable
 from learn2compress.inputs.keras_safety import refuse_code
 from learn2compress.inputs.wording import shortened
 
@@ -32,13 +33,14 @@ def load_keras_file(path: Path) -> Any:
 
     Raises:
         InputError: `teacher.not_found`, `teacher.not_a_model`, `teacher.weights_only`, `teacher.damaged_file`,
-            `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`,
-            `teacher.load_failed`.
+            `teacher.zip_bomb`, `teacher.carries_code`, `teacher.custom_objects`, `teacher.keras2_archive`,
+            `teacher.keras2_operations`, `teacher.keras2_hard_sigmoid`, `teacher.load_failed`.
     """
-    suffix, config = _read_config(path)
+    suffix, config, keras_2 = _read_config(path)
     if suffix == ".keras":
         return _load(path, suffix, None)
-    return _load(path, suffix, config if _drop_default_groups(config) else None)
+    new = modernized(config) if keras_2 else config
+    return _load(path, suffix, new if new != config else None)
 
 
 def check_keras_file(path: Path) -> None:
@@ -46,17 +48,19 @@ def check_keras_file(path: Path) -> None:
     _read_config(path)
 
 
-def _read_config(path: Path) -> tuple[str, Any]:
-    """The suffix that the content calls for, and the model's configuration, which carries no code."""
+def _read_config(path: Path) -> tuple[str, Any, bool]:
+    """The suffix that the content calls for; the model's configuration, which carries no code; whether of Keras 2."""
     signature = _signature(path)
     if signature.startswith(b"PK"):
         config = _zip_config(path)
         refuse_code(_without_training(config), str(path))
-        return ".keras", config
+        return ".keras", config, False
     if signature == HDF5_SIGNATURE:
-        config = _hdf5_config(path)
+        config, keras_2 = _hdf5_config(path)
         refuse_code(config, str(path))
-        return ".h5", config
+        if keras_2:
+            refuse_unreadable(config, str(path))
+        return ".h5", config, keras_2
     raise InputError(
         "teacher.not_a_model",
         f"{path} is not a model: it is neither a .keras nor an .h5 file; {_EXPECTED}.",
@@ -103,6 +107,14 @@ def _zip_config(path: Path) -> Any:
                     f"{path} is an archive, but not of a Keras model; {_EXPECTED}.",
                     _hint(path),
                 )
+            if "metadata.json" in entries:
+                version = str(_decoded(archive.read("metadata.json")).get("keras_version"))
+                if version.startswith("2."):
+                    raise InputError(
+                        "teacher.keras2_archive",
+                        f"{path} was written by Keras {version}; Keras 3 can't read the .keras files of Keras 2.",
+                        "save it there as .h5, model.save('model.h5'), or as a SavedModel, and give that.",
+                    )
             return _decoded(archive.read("config.json"))
     except (
         zipfile.BadZipFile,
@@ -116,7 +128,8 @@ def _zip_config(path: Path) -> Any:
         raise _damaged(path, e) from e
 
 
-def _hdf5_config(path: Path) -> Any:
+def _hdf5_config(path: Path) -> tuple[Any, bool]:
+    """The model's configuration, and whether Keras 2 (or 1, which did not say) wrote it."""
     import h5py  # type: ignore[import-untyped]
 
     try:
@@ -128,7 +141,9 @@ def _hdf5_config(path: Path) -> Any:
                     f"{path} holds weights or other data, but not the model they belong to; {_EXPECTED}.",
                     "build the model in Python, load the weights into it, then model.save('model.keras').",
                 )
-            return _decoded(config)
+            version = file.attrs.get("keras_version", "1")
+            version = version.decode() if isinstance(version, bytes) else str(version)
+            return _decoded(config), version.startswith(("1", "2"))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise _damaged(path, error) from error
 
@@ -151,27 +166,6 @@ def _damaged(path: Path, error: Exception) -> InputError:
 def _without_training(config: dict[str, Any]) -> dict[str, Any]:
     """Without the loss, metrics and optimizer: they are not loaded, so they may be the user's own."""
     return {key: value for key, value in config.items() if key != "compile_config"}
-
-
-def _drop_default_groups(config: Any) -> bool:
-    """Removes `groups: 1` from depthwise convolutions: Keras 2 wrote it, and Keras 3 refuses to read it.
-
-    Returns:
-        Whether anything was removed.
-    """
-    changed = False
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            inner = item.get("config")
-            if item.get("class_name") == "DepthwiseConv2D" and isinstance(inner, dict) and inner.get("groups") == 1:
-                del inner["groups"]
-                changed = True
-            waiting.extend(item.values())
-        elif isinstance(item, list):
-            waiting.extend(item)
-    return changed
 
 
 def _load(path: Path, suffix: str, new_config: Any) -> Any:
