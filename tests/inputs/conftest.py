@@ -62,11 +62,11 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def real_teacher() -> Callable[[str], Path]:
-    root = Path(__file__).resolve().parents[2].parent / "shared/data/teachers"
+    root = Path(os.environ.get("L2C_TEACHERS") or Path(__file__).resolve().parents[2].parent / "shared/data/teachers")
 
     def find(name: str) -> Path:
         if not (root / name).exists():
-            pytest.skip(f"the teacher {name} is not in ../shared/data/teachers")
+            pytest.skip(f"the teacher {name} is not in {root} (set L2C_TEACHERS)")
         return root / name
 
     return find

@@ -18,10 +18,10 @@ DENIED: dict[str, str] = {
     ),
     r"(TextLine|FixedLengthRecord|TFRecord|LMDB|Identity)Reader.*|Reader[A-Z].*": "reads files",
     r".*Dataset.*|.*Iterator.*|InitializeTableFrom.*": "reads data or files",
-    r"CreateSummary.*|SummaryWriter|Write.*Summary|FlushSummaryWriter": "writes files",
+    r"CreateSummary.*|.*SummaryWriter|Write.*Summary": "writes files",
     r"CalibrationStatisticsSaver|FileSystemSetConfiguration|DistributedSave": "writes files",
     r"Debug(Identity|NanCount|NumericSummary).*": "writes files or sends data away",
-    r"Rpc.*|RemoteCall|RemoteFusedGraphExecute|WorkerHeartbeat|_?(Host)?(Send|Recv)|Collective.*": (
+    r".*Rpc.*|RemoteCall|RemoteFusedGraphExecute|WorkerHeartbeat|_?(Host)?(Send|Recv)|Collective.*": (
         "talks to other machines"
     ),
 }
@@ -72,37 +72,42 @@ def _stream(node: Any) -> bytes:
 
 
 def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
-    """Every node, with the name of the function that it stands in, or its own in the main graph."""
+    """Every node, with the function that it stands in, or its own name in the main graph."""
     for node in graph.node:
         yield node.name, node
     for function in graph.library.function:
         for node in function.node_def:
-            yield function.signature.name, node
+            yield function_owner(function.signature.name), node
 
 
 def reached(graph: Any, tensors: Iterable[str], functions: Iterable[str] = ()) -> set[str]:
-    """Names of the nodes and functions that computing some tensors, or calling some functions, leads to.
+    """Nodes, by name, and functions, by `function_owner`, that some tensors or functions lead to.
 
     Args:
         graph: a `GraphDef` of `protobuf.read_message`.
         tensors: names of tensors or nodes of the main graph.
         functions: names of functions of its library.
     """
-    nodes = {node.name: node for node in graph.node}
-    library = {function.signature.name: function for function in graph.library.function}
+    owners: dict[str, list[Any]] = {node.name: [node] for node in graph.node}
+    library = {function.signature.name for function in graph.library.function}
+    owners |= {function_owner(f.signature.name): list(f.node_def) for f in graph.library.function}
     found: set[str] = set()
-    waiting = [*map(node_name, tensors), *functions]
+    waiting = [*map(node_name, tensors), *map(function_owner, functions)]
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
         found.add(name)
-        if name in nodes:
-            waiting += [node_name(taken) for taken in nodes[name].input]
-            waiting += _called(nodes[name])
-        if name in library:
-            waiting += [called for node in library[name].node_def for called in _called(node)]
+        for node in owners.get(name, ()):
+            if name == node.name:  # inside of functions all is run, and names are their own
+                waiting += map(node_name, node.input)
+            waiting += (function_owner(called) for called in _called(node) if called in library)
     return found
+
+
+def function_owner(name: str) -> str:
+    """What stands for a function of the library, told apart from a node of the same name."""
+    return f"{name}()"
 
 
 def node_name(tensor: str) -> str:

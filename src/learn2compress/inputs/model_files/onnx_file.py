@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,9 +28,10 @@ def check_onnx(path: Path) -> None:
     """Refuses what is no ONNX model, and one whose weights lie outside its folder, without ONNX Runtime.
 
     Raises:
-        InputError: `teacher.damaged_file`, `teacher.carries_code`.
+        InputError: `teacher.damaged_file`, `teacher.carries_code`, `teacher.onnx_missing` without the extra.
     """
     _checked(path)
+    _check_runtime(path)
 
 
 def _checked(path: Path) -> tuple[int, list[Path]]:
@@ -82,12 +84,13 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
         names: of the input and output to use, where it has several that fit.
 
     Raises:
-        InputError: as `check_onnx`, and `teacher.onnx_missing` without the extra, `teacher.load_failed`,
-            `teacher.many_inputs`, `teacher.many_outputs`, `teacher.no_such_input`, `teacher.no_such_output`,
-            `teacher.not_an_image`, `teacher.not_a_classifier`.
+        InputError: as `check_onnx`, and `teacher.load_failed`, `teacher.many_inputs`, `teacher.many_outputs`,
+            `teacher.no_such_input`, `teacher.no_such_output`, `teacher.not_an_image`, `teacher.not_a_classifier`.
     """
     weights, beside = _checked(path)
-    runtime = _runtime(path)
+    _check_runtime(path)
+    import onnxruntime as runtime
+
     options = runtime.SessionOptions()
     options.log_severity_level = _SILENT
     try:
@@ -124,16 +127,13 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
     )
 
 
-def _runtime(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
+def _check_runtime(path: Path) -> None:
+    if find_spec("onnxruntime") is None:
         raise InputError(
             "teacher.onnx_missing",
-            f"Running {path} needs ONNX Runtime, which is not installed.",
+            f"Running {path} needs ONNX Runtime, which is not installed: it comes with the extra `onnx`.",
             "pip install 'learn2compress[onnx]'",
-        ) from error
-    return onnxruntime
+        )
 
 
 def _port(argument: Any) -> Port:
