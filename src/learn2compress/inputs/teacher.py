@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import Dataset, Images, Labels, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Progress
+from learn2compress.inputs.channels_first import channels_last
 from learn2compress.inputs.classifier import (
     ClassifierShape,
     class_count,
@@ -105,6 +106,8 @@ def load_teacher(
     """
     wanted = parse_preprocess(preprocess)
     name, source, keras_model, box = _resolve(model, names)
+    if keras_model is not None:
+        keras_model = channels_last(keras_model, name)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
     kept = kept_outputs(shape.classes, dataset, name, progress) if shape and dataset else None
     if kept is not None and shape is not None:
