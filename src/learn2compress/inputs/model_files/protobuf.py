@@ -2,7 +2,7 @@
 
 The messages here hold a part of the fields of the published formats, under their numbers: tensorflow/core/framework
 `graph.proto`, `function.proto`, `attr_value.proto`, core/protobuf `saved_model.proto`, `meta_graph.proto`,
-`saved_object_graph.proto`; and `onnx.proto`. What is not named is skipped.
+`saved_object_graph.proto`; Keras' `saved_metadata.proto`; and `onnx.proto`. What is not named is skipped.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "SignatureDef": {"outputs": (2, "TensorEntry*")},
     "TensorEntry": {"key": (1, "string"), "value": (2, "TensorInfo")},
     "TensorInfo": {"name": (1, "string")},
+    "KerasMetadata": {"nodes": (1, "KerasNode*")},
+    "KerasNode": {"path": (3, "string"), "metadata": (5, "string")},
     "ObjectGraph": {"functions": (2, "FunctionEntry*")},
     "FunctionEntry": {"key": (1, "string")},
     "OnnxModel": {"ir_version": (1, "int64"), "graph": (7, "OnnxGraph"), "opset": (8, "OnnxOpset*")},

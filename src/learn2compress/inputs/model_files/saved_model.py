@@ -7,8 +7,9 @@ from typing import Any
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.silence import silenced
-from learn2compress.inputs.model_files.black_box import BlackBox, Names, digest
+from learn2compress.inputs.model_files.black_box import Names, digest
 from learn2compress.inputs.model_files.graph_safety import reached, refuse_operations
+from learn2compress.inputs.model_files.keras_saved_model import rebuilt_model
 from learn2compress.inputs.model_files.ports import class_port, image_form, image_port
 from learn2compress.inputs.model_files.protobuf import damaged, read_message
 from learn2compress.inputs.model_files.tensorflow_graph import graph_box, load_failed, port_of
@@ -64,8 +65,8 @@ def _run(graph: Any) -> set[str]:
     return reached(graph.graph, tensors, [entry.key for entry in graph.objects.functions])
 
 
-def load_saved_model(path: Path, names: Names) -> BlackBox:
-    """Loads a signature of the model as a black box.
+def load_saved_model(path: Path, names: Names) -> Any:
+    """Loads a signature of the model as a black box; as a `keras.Model` where Keras 2 left what it takes to build it.
 
     Args:
         path: the folder.
@@ -103,7 +104,7 @@ def load_saved_model(path: Path, names: Names) -> BlackBox:
         assert loaded is not None  # the signature does not keep the model, and with it the variables, alive
         return signature(**{source.name: images})[target.name]
 
-    return graph_box(
+    box = graph_box(
         "a SavedModel",
         path.name,
         function,
@@ -111,6 +112,8 @@ def load_saved_model(path: Path, names: Names) -> BlackBox:
         digest([path / GRAPH, *sorted(path.glob("variables/variables.*"))], name, source.name, target.name),
         _weights(signature),
     )
+    model = rebuilt_model(path, loaded, box) if names == Names() else None
+    return box if model is None else model
 
 
 def _signature(signatures: Any, path: Path) -> str:
