@@ -134,6 +134,8 @@ def main() -> None:
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
     "or MEAN,STD.  [default: auto]",
 )
+@click.option("--input", "input_name", metavar="NAME", help="The model's input that takes the image.")
+@click.option("--output", "output_name", metavar="NAME", help="The model's output (or tensor) of the scores.")
 @click.option(
     "--teacher",
     metavar="fixed|joint",
@@ -154,7 +156,9 @@ def main() -> None:
 @quiet
 @_errors
 def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Compress MODEL, a .keras or .h5 image classifier, into OUT.
+    """Compress MODEL, a trained image classifier, into OUT.
+
+    MODEL is a .keras, .h5, .tflite, .onnx or frozen .pb file, or the folder of a SavedModel.
 
     The same command again goes on with a run that was interrupted.
 
@@ -168,7 +172,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.core.folder import check_folder
     from learn2compress.core.options import Options
     from learn2compress.core.recipe import Recipe, check_given
-    from learn2compress.inputs.keras_file import check_keras_file
+    from learn2compress.inputs.model_files.kinds import check_model_file
 
     options["targets"] = options.get("targets") or None
     names = Recipe.model_fields.keys() & options.keys()
@@ -178,7 +182,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
         Options.of(recipe)
         check_given(recipe.model_dump())
         check_folder(out)
-        check_keras_file(Path(recipe.model))
+        check_model_file(Path(recipe.model))
     from learn2compress.core.silence import silenced
 
     with silenced():  # TensorFlow greets everyone on import
@@ -239,13 +243,17 @@ def _command_line() -> str:
 @click.argument("model", type=PATH)
 @click.option("--data", type=PATH, help="Look at this data too, and at how the model does on it.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
+@click.option("--input", "input_name", metavar="NAME", default="", help="The model's input that takes the image.")
+@click.option("--output", "output_name", metavar="NAME", default="", help="The model's output of the scores.")
 @as_json
 @_errors
-def inspect(model: Path, data: Path | None, labels: Path | None, as_json: bool) -> None:
+def inspect(
+    model: Path, data: Path | None, labels: Path | None, input_name: str, output_name: str, as_json: bool
+) -> None:
     """Say what MODEL is, and how it could be compressed."""
     from learn2compress.inspection import inspect_model
 
-    found = inspect_model(model, data, labels)
+    found = inspect_model(model, data, labels, input_name, output_name)
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -22,7 +22,8 @@ from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
 from learn2compress.export.convert import check_backend
 from learn2compress.inputs.checks import check_teacher_fits
-from learn2compress.inputs.keras_file import check_keras_file
+from learn2compress.inputs.model_files.black_box import Names
+from learn2compress.inputs.model_files.kinds import check_model_file
 from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
@@ -76,6 +77,8 @@ def compress(
     route: str | None = None,
     teacher: str | None = None,
     preprocess: str | None = None,
+    input_name: str | None = None,
+    output_name: str | None = None,
     seed: int | None = None,
     sparsity: float | None = None,
     backend: str | None = None,
@@ -91,8 +94,8 @@ def compress(
     A run that was interrupted goes on where it was when it is asked for again with the same options.
 
     Args:
-        model: path of a `.keras` or `.h5` file, a live `keras.Model`, or a callable that takes images
-            (n, height, width, 3) and returns scores (n, classes).
+        model: path of a `.keras`, `.h5`, `.tflite`, `.onnx` or frozen `.pb` file or of a SavedModel's folder, a live
+            `keras.Model`, or a callable that takes images (n, height, width, 3) and returns scores (n, classes).
         data: folder of class folders, folder with `train/ val/ test/` of such, `.npz`, arrays, or `tf.data`.
         out: folder to write; new, empty, or a family that is to be replaced.
         test_data: examples for the test split, where `data` has none or others are wanted.
@@ -105,6 +108,7 @@ def compress(
         teacher: `fixed`, the default, or `joint`: a copy of it is trained along with its students and written to
             `teacher.keras`.
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
+        input_name, output_name: which input and output of the model to use, where it has several.
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
         backend: what trains: `tensorflow`, the default, or `jax`, an extra, on all local devices.
@@ -137,6 +141,8 @@ def compress(
         "route": route,
         "teacher": teacher,
         "preprocess": preprocess,
+        "input_name": input_name,
+        "output_name": output_name,
         "seed": seed,
         "sparsity": sparsity,
         "backend": backend,
@@ -149,7 +155,7 @@ def compress(
         with run_folder(folder, asked.recipe) as run, legible_failures(run):
             if not complete(run):
                 if asked.recipe.model:
-                    check_keras_file(Path(asked.recipe.model))
+                    check_model_file(Path(asked.recipe.model))
                 write_family(run, asked, options, progress or Progress(), command)
     family = Family.load(folder)
     bounds = options.targets or tuple(map(Target.parse, family.targets))
@@ -171,7 +177,13 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         dataset = task.load_dataset(
             asked.data, test_data=asked.test_data, labels=asked.labels, seed=seed, progress=progress
         )
-        teacher = load_teacher(asked.model, dataset=dataset, preprocess=options.preprocess, progress=progress)
+        teacher = load_teacher(
+            asked.model,
+            dataset=dataset,
+            preprocess=options.preprocess,
+            names=Names(options.input_name, options.output_name),
+            progress=progress,
+        )
         check_teacher_fits(teacher, dataset, progress)
         check_same_inputs(run, teacher, dataset)
         learning = trainable_teacher(teacher) if options.teacher == "joint" else None
@@ -185,7 +197,9 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     with clock.stage("baselines"):
         baselines = teacher_files(teacher, dataset, run, progress)
-        labeller, rate, labelled_by = fastest_labeller(teacher, next(iter(baselines), None), dataset.validation)
+        labeller, rate, labelled_by = fastest_labeller(
+            teacher, None if teacher.given_file else next(iter(baselines), None), dataset.validation
+        )
 
     with clock.stage("soft labels"):
         flip = run.recall("mirrored views", lambda: mirrored(options, teacher, dataset))
@@ -270,8 +284,10 @@ def hand_over(
 
     with clock.stage("measurement"):
         paths = [*baselines, *(member.path for member in written)]
-        measured = measure_files(paths, dataset, progress, run.recall)
-        direct = None if baselines else direct_accuracy(teacher, dataset)
+        # A file that was given may want its pixels prepared in another way than ours: the teacher itself is asked.
+        direct = direct_accuracy(teacher, dataset) if teacher.given_file or not baselines else None
+        known = {baselines[0]: direct} if baselines and direct else {}
+        measured = measure_files(paths, dataset, progress, run.recall, known)
 
     teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
     collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)

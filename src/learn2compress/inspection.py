@@ -16,28 +16,39 @@ from learn2compress.core.progress import Listener, Progress
 MOST_THREADS = 256
 
 
-def inspect_model(model: Path, data: Path | None, labels: Path | None = None) -> dict[str, Any]:
-    """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
-    from learn2compress.inputs.keras_file import check_keras_file
+def inspect_model(
+    model: Path, data: Path | None = None, labels: Path | None = None, input_name: str = "", output_name: str = ""
+) -> dict[str, Any]:
+    """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it.
 
-    check_keras_file(model.expanduser())  # before Keras is loaded, which takes seconds
+    Args:
+        model: path of a model file.
+        data: path of labelled images.
+        labels: path of the names of the model's outputs.
+        input_name, output_name: which of the model's inputs and outputs to use.
+    """
+    from learn2compress.inputs.model_files.kinds import check_model_file
+
+    check_model_file(model.expanduser())  # before Keras is loaded, which takes seconds, and the data is looked at
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.inputs.model_files.black_box import Names
     from learn2compress.inputs.teacher import load_teacher
 
     dataset = load_dataset(data, labels=labels) if data else None
-    teacher = load_teacher(model, dataset=dataset)
+    teacher = load_teacher(model, dataset=dataset, names=Names(input_name, output_name))
     keras_model = teacher.keras_model
     refusal = trunk_refusal(keras_model)
     found: dict[str, Any] = {
         "model": str(model),
+        "kind": teacher.box.kind if teacher.box else "a Keras model",
         "input": [*teacher.input_size, teacher.channels],
         "classes": teacher.classes,
         "outputs": teacher.outputs,
         "preprocessing": teacher.preprocess.name,
         "parameters": teacher.parameters,
-        "layers": len(keras_model.layers),
+        "layers": len(keras_model.layers) if keras_model is not None else None,
         "macs": _macs(keras_model),
         "own_layers_can_be_cut": refusal is None or f"no: {refusal}",
         "cut_points": [] if refusal else cut_points(keras_model),

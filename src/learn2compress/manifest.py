@@ -79,10 +79,10 @@ def describe_models(
 
     Args:
         teacher_accuracy: where the teacher has no file of its own, what was measured of it directly.
-        baselines: the float32 file and the post-training int8 file, or nothing.
+        baselines: the float32 file and the post-training int8 file, or the file that was given, or nothing.
         measured: of the baselines, then of the members.
     """
-    whats = ("float32", "post-training int8")
+    whats = ("as given",) if teacher.given_file else ("float32", "post-training int8")
     files = [
         _model(path.stem, f"baseline/{path.name}", figures, what)
         for path, figures, what in zip(baselines, measured, whats, strict=False)

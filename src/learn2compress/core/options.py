@@ -28,6 +28,8 @@ class Options:
     budget_seconds: float
     route: str
     preprocess: str
+    input_name: str
+    output_name: str
     seed: int
     sparsity: float
     teacher: str
@@ -79,6 +81,8 @@ class Options:
             budget_seconds=seconds,
             route=recipe.route,
             preprocess=recipe.preprocess,
+            input_name=recipe.input_name,
+            output_name=recipe.output_name,
             seed=seed,
             sparsity=float(sparsity),
             teacher=recipe.teacher,

@@ -80,7 +80,8 @@ class TrainingRecipe(_Section):
 class Recipe(_Section):
     """A run as it is asked for; see `learn2compress.compress` for what each field means.
 
-    `model`, `data`, `test_data` and `labels` are empty where what was given is no path.
+    `model`, `data`, `test_data` and `labels` are empty where what was given is no path, and `input_name` and
+    `output_name` where they are to be found out.
     """
 
     preset: Literal["fast", "balanced", "best"] = "balanced"
@@ -94,6 +95,8 @@ class Recipe(_Section):
     route: str = "auto"
     teacher: Literal["fixed", "joint"] = "fixed"
     preprocess: str = "auto"
+    input_name: str = ""
+    output_name: str = ""
     sparsity: float = 0.0
     seed: int = 0
     backend: Literal["tensorflow", "jax"] = "tensorflow"

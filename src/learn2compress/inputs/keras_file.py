@@ -14,10 +14,11 @@ from learn2compress.core.paths import advice
 from learn2compress.core.units import show_bytes
 from learn2compress.inputs.archives import escaping, is_bomb, unpacked_bytes
 from learn2compress.inputs.declared_weights import refuse_weights_out_of_nothing
+from learn2compress.inputs.keras2_config import modernized, refuse_unreadable
 from learn2compress.inputs.keras_safety import refuse_code
 from learn2compress.inputs.wording import listed, shortened
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CONFIG_LIMIT_BYTES = 64 * 10**6
 _EXPECTED = "expected is a trained Keras model saved with model.save('model.keras'), or an .h5 file of a whole model"
 
@@ -32,14 +33,15 @@ def load_keras_file(path: Path) -> Any:
         The `keras.Model`.
 
     Raises:
-        InputError: `teacher.not_found`, `teacher.unreadable`, `teacher.not_a_model`, `teacher.saved_model`,
-            `teacher.weights_only`, `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.unsafe_archive`,
-            `teacher.carries_code`, `teacher.reads_files`, `teacher.custom_objects`, `teacher.load_failed`.
+        InputError: `teacher.not_found`, `teacher.unreadable`, `teacher.not_a_model`, `teacher.weights_only`,
+            `teacher.damaged_file`, `teacher.zip_bomb`, `teacher.unsafe_archive`, `teacher.carries_code`,
+            `teacher.reads_files`, `teacher.custom_objects`, `teacher.keras2_archive`, `teacher.keras2_operations`,
+            `teacher.keras2_hard_sigmoid`, `teacher.load_failed`.
     """
-    suffix, config = _read_config(path)
-    changed = suffix == ".h5" and _drop_default_groups(config)
-    refuse_weights_out_of_nothing(config, path)
-    return _load(path, suffix, config if changed else None)
+    suffix, config, keras_2 = _read_config(path)
+    new = modernized(config) if keras_2 and suffix != ".keras" else config
+    refuse_weights_out_of_nothing(new, path)
+    return _load(path, suffix, new if new != config else None)
 
 
 def check_keras_file(path: Path) -> None:
@@ -47,17 +49,19 @@ def check_keras_file(path: Path) -> None:
     _read_config(path)
 
 
-def _read_config(path: Path) -> tuple[str, Any]:
-    """The suffix that the content calls for, and the model's configuration, which carries no code."""
+def _read_config(path: Path) -> tuple[str, Any, bool]:
+    """The suffix that the content calls for; the model's configuration, which carries no code; whether of Keras 2."""
     signature = _signature(path)
     if signature.startswith(b"PK"):
         config = _zip_config(path)
         refuse_code(_without_training(config), str(path))
-        return ".keras", config
-    if signature == _HDF5_SIGNATURE:
-        config = _hdf5_config(path)
+        return ".keras", config, False
+    if signature == HDF5_SIGNATURE:
+        config, keras_2 = _hdf5_config(path)
         refuse_code(config, str(path))
-        return ".h5", config
+        if keras_2:
+            refuse_unreadable(config, str(path))
+        return ".h5", config, keras_2
     raise InputError(
         "teacher.not_a_model",
         f"{path} is not a model: it is neither a .keras nor an .h5 file; {_EXPECTED}.",
@@ -67,12 +71,6 @@ def _read_config(path: Path) -> tuple[str, Any]:
 
 def _signature(path: Path) -> bytes:
     if path.is_dir():
-        if (path / "saved_model.pb").exists():
-            raise InputError(
-                "teacher.saved_model",
-                f"{path} is a SavedModel, which can't be read yet; {_EXPECTED}.",
-                "save the Keras model again with model.save('model.keras').",
-            )
         raise InputError("teacher.not_a_model", f"{path} is a folder; {_EXPECTED}.", "give the file.")
     try:
         with path.open("rb") as file:
@@ -89,8 +87,6 @@ def _signature(path: Path) -> bytes:
 
 
 def _hint(path: Path) -> str:
-    if path.suffix.lower() == ".tflite":
-        return "a .tflite file can't be trained from; give the Keras model that it was converted from."
     if path.stat().st_size == 0:
         return "the file is empty; save the model again."
     return "save the trained model with model.save('model.keras') and give that file."
@@ -121,6 +117,14 @@ def _zip_config(path: Path) -> Any:
                     f"{path} is an archive, but not of a Keras model; {_EXPECTED}.",
                     _hint(path),
                 )
+            if "metadata.json" in entries:
+                version = str(_decoded(archive.read("metadata.json")).get("keras_version"))
+                if version.startswith("2."):
+                    raise InputError(
+                        "teacher.keras2_archive",
+                        f"{path} was written by Keras {version}; Keras 3 can't read the .keras files of Keras 2.",
+                        "save it there as .h5, model.save('model.h5'), or as a SavedModel, and give that.",
+                    )
             return _decoded(archive.read("config.json"))
     except (
         zipfile.BadZipFile,
@@ -134,7 +138,8 @@ def _zip_config(path: Path) -> Any:
         raise _damaged(path, e) from e
 
 
-def _hdf5_config(path: Path) -> Any:
+def _hdf5_config(path: Path) -> tuple[Any, bool]:
+    """The model's configuration, and whether Keras 2 (or 1, which did not say) wrote it."""
     import h5py  # type: ignore[import-untyped]
 
     try:
@@ -146,7 +151,9 @@ def _hdf5_config(path: Path) -> Any:
                     f"{path} holds weights or other data, but not the model they belong to; {_EXPECTED}.",
                     "build the model in Python, load the weights into it, then model.save('model.keras').",
                 )
-            return _decoded(config)
+            version = file.attrs.get("keras_version", "1")
+            version = version.decode() if isinstance(version, bytes) else str(version)
+            return _decoded(config), version.startswith(("1", "2"))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise _damaged(path, error) from error
 
@@ -169,27 +176,6 @@ def _damaged(path: Path, error: Exception) -> InputError:
 def _without_training(config: dict[str, Any]) -> dict[str, Any]:
     """Without the loss, metrics and optimizer: they are not loaded, so they may be the user's own."""
     return {key: value for key, value in config.items() if key != "compile_config"}
-
-
-def _drop_default_groups(config: Any) -> bool:
-    """Removes `groups: 1` from depthwise convolutions: Keras 2 wrote it, and Keras 3 refuses to read it.
-
-    Returns:
-        Whether anything was removed.
-    """
-    changed = False
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            inner = item.get("config")
-            if item.get("class_name") == "DepthwiseConv2D" and isinstance(inner, dict) and inner.get("groups") == 1:
-                del inner["groups"]
-                changed = True
-            waiting.extend(item.values())
-        elif isinstance(item, list):
-            waiting.extend(item)
-    return changed
 
 
 def _load(path: Path, suffix: str, new_config: Any) -> Any:

@@ -92,6 +92,8 @@ def _other_forward(model: Any) -> Callable[[NDArray[np.float32]], Any]:
 def callable_runner(function: Callable[..., Any], size: tuple[int, int], name: str) -> Runner:
     """A runner for a Python callable, which is tried with float32 images and, where that fails, with uint8.
 
+    Where it takes neither, it is tried with the channels first, as PyTorch has them.
+
     Args:
         function: takes images (n, height, width, 3) with values 0..255 and returns scores (n, classes).
         size: (height, width).
@@ -107,6 +109,8 @@ def callable_runner(function: Callable[..., Any], size: tuple[int, int], name: s
         try:
             _as_outputs(function(blank.astype(np.uint8)), len(blank))
         except Exception as second:
+            if _takes_channels_first(function, blank):
+                return _guarded(lambda images: function(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), name)
             raise InputError(
                 "teacher.call_failed",
                 f"{name} can't be called on images of shape (n, {size[0]}, {size[1]}, 3): with float32 it "
@@ -115,6 +119,14 @@ def callable_runner(function: Callable[..., Any], size: tuple[int, int], name: s
             ) from second
         return _guarded(lambda images: function(np.clip(np.rint(images), 0, 255).astype(np.uint8)), name)
     return _guarded(function, name)
+
+
+def _takes_channels_first(function: Callable[..., Any], blank: NDArray[np.float32]) -> bool:
+    try:
+        _as_outputs(function(np.ascontiguousarray(blank.transpose(0, 3, 1, 2))), len(blank))
+    except Exception:  # noqa: BLE001 - the user's code may raise anything
+        return False
+    return True
 
 
 def _guarded(function: Callable[..., Any], name: str) -> Runner:

@@ -24,7 +24,7 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
             values = pixels[..., ::-1] if preprocess.bgr else pixels
             if preprocess.name != "raw":
                 values = values * ops.array(preprocess.scale, "float32") + ops.array(preprocess.offset, "float32")
-        outputs = ops.cast(teacher.keras_model(values, training=False), "float32")
+        outputs = ops.cast(_answers(teacher, values), "float32")
         if teacher.outputs == "logits":
             return ops.softmax(outputs, axis=-1)
         if teacher.outputs == "scores":
@@ -33,3 +33,16 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
         return outputs
 
     return call
+
+
+def can_be_traced(teacher: Teacher) -> bool:
+    """Whether the teacher is a graph of tensors, which `pixels_to_probabilities` needs."""
+    return teacher.keras_model is not None or (teacher.box is not None and teacher.box.symbolic is not None)
+
+
+def _answers(teacher: Teacher, values: Any) -> Any:
+    if teacher.keras_model is not None:
+        return teacher.keras_model(values, training=False)
+    assert teacher.box is not None  # `can_be_traced` was asked
+    assert teacher.box.symbolic is not None
+    return teacher.box.symbolic(values)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import Dataset, Images, Labels, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.inputs.channels_first import channels_last
 from learn2compress.inputs.classifier import (
     ClassifierShape,
     class_count,
@@ -21,8 +22,10 @@ from learn2compress.inputs.classifier import (
     kept_outputs,
 )
 from learn2compress.inputs.framing import advise_framing
-from learn2compress.inputs.keras_file import load_keras_file
 from learn2compress.inputs.label_order import find_order
+from learn2compress.inputs.model_files.black_box import BlackBox, Names
+from learn2compress.inputs.model_files.keras_names import named_model, no_names
+from learn2compress.inputs.model_files.kinds import EXPECTED, load_model_file
 from learn2compress.inputs.outputs import Outputs, as_probabilities, outputs_kind
 from learn2compress.inputs.preprocessing import RAW, Preprocessing, parse_preprocess
 from learn2compress.inputs.preprocessing_search import choose_preprocessing, predictions, rescaling_layer
@@ -49,12 +52,13 @@ class Teacher:
         preprocess: what is done to the pixels before the model sees them.
         outputs: what the model gives: `probabilities`; `scores` (in 0..1, but not summing to 1, as sigmoids
             give; they are divided by their sum); or `logits` (softmax is applied).
-        parameters: number of weights; None for a callable.
+        parameters: number of weights; None where it is not known, as of a callable.
         source: path of the file, `live model` or `callable`.
-        keras_model: the model, or None for a callable.
+        keras_model: the model, or None for a callable and for files that are black boxes.
         channels: 3, or 1 where it takes grey images.
         findings: sentences on what was found out of it: preprocessing, which outputs stand for which classes.
         preprocess_accuracies: of each preprocessing that was tried; empty where it was given.
+        box: what it is where it is a file without a Keras model.
     """
 
     name: str
@@ -70,6 +74,12 @@ class Teacher:
     _run: Runner = field(repr=False, compare=False)
     findings: tuple[str, ...] = field(default=(), compare=False)
     preprocess_accuracies: dict[str, float] = field(default_factory=dict, compare=False)
+    box: BlackBox | None = None
+
+    @property
+    def given_file(self) -> Path | None:
+        """The `.tflite` file that it is, as it was given; None where it is anything else."""
+        return self.box.file if self.box is not None else None
 
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities (n, classes) for uint8 RGB images (n, height, width, 3) of `input_size`."""
@@ -85,17 +95,19 @@ def load_teacher(
     dataset: Dataset | None = None,
     preprocess: str = "auto",
     input_size: tuple[int, int] | None = None,
+    names: Names = Names(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Teacher:
     """Loads a teacher and finds out how to use it.
 
     Args:
-        model: path of a `.keras` or `.h5` file; a live `keras.Model`; or a callable that takes images
-            (n, height, width, 3), float32 or uint8, and returns scores (n, classes).
+        model: path of a model file (see `inputs.model_files.kinds`); a live `keras.Model`; or a callable that takes
+            images (n, height, width, 3) or (n, 3, height, width), float32 or uint8, and returns scores (n, classes).
         dataset: used to find the preprocessing, and the input size where the model takes any. Without it
             `auto` means `raw`.
         preprocess: `auto`, a name of `preprocessing.NAMED`, or `MEAN,STD`.
         input_size: (height, width), where the model itself takes any.
+        names: of the input and output to use, where the model has several.
         progress: gets the steps and a note on the preprocessing.
 
     Raises:
@@ -104,13 +116,16 @@ def load_teacher(
     heard: list[Event] = []
     progress = progress.with_listener(heard.append)
     wanted = parse_preprocess(preprocess)
-    name, source, keras_model = _resolve(model)
+    name, source, keras_model, box = _resolve(model, names)
+    if keras_model is not None:
+        keras_model = channels_last(keras_model, name)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
     kept = kept_outputs(shape.classes, dataset, name, progress) if shape and dataset else None
     if kept is not None and shape is not None:
         keras_model = _narrowed(keras_model, kept, name, progress)
         shape = replace(shape, classes=len(kept))
-    size = (shape.size if shape else None) or input_size or _size_of(dataset, name)
+    own = shape.size if shape else box.form.size if box else None
+    size = own or input_size or _size_of(dataset, name)
     _refuse_strange_size(size, name)
     if input_size is not None and input_size != size:
         raise InputError(
@@ -118,9 +133,11 @@ def load_teacher(
             f"{name} takes images of {size}, not of {input_size}.",
             "leave out the input size.",
         )
-    channels = shape.channels if shape else 3
+    channels = shape.channels if shape else box.form.channels if box else 3
     if keras_model is not None:
         run = keras_runner(keras_model, (*size, channels), name)
+    elif box is not None:
+        run = box.run
     else:
         run = callable_runner(model, size, name)
     images, labels = _sample(dataset, size)
@@ -130,9 +147,10 @@ def load_teacher(
         kept = kept_outputs(classes, dataset, name, progress) if dataset else None
         if kept is not None:
             # A model whose graph can't be read is from here on the function that it is.
-            run, keras_model = _selecting(run, kept), None
+            run, keras_model, box = _selecting(run, kept), None, _narrowed_box(box, kept)
             classes = len(kept)
         shape = ClassifierShape(None, channels, classes)
+    wanted = _said_by(box, wanted, name)
     chosen, accuracies = wanted or RAW, {}
     predicted: Labels | None = None
     if wanted is None and labels is not None:
@@ -150,12 +168,34 @@ def load_teacher(
         )
         if order is not None:
             keras_model, run = _taking(keras_model, run, order, (*size, channels), name, progress)
+            box = _narrowed_box(box, order)
             shape = replace(shape, classes=len(order))
     if wanted is None and dataset is not None:
         advise_framing(
             lambda some: predictions(run_all(run, chosen, some, channels)), dataset.train, size, name, progress
         )
     scores = run_all(run, chosen, images[:: max(1, len(images) // _EVIDENCE_IMAGES)], channels)
+    _refuse_broken(scores, name)
+    return Teacher(
+        name=name,
+        input_size=size,
+        classes=shape.classes,
+        fingerprint=_fingerprint(keras_model, box, scores, chosen, size),
+        preprocess=chosen,
+        outputs=outputs_kind(keras_model, scores),
+        parameters=int(keras_model.count_params()) if keras_model is not None else box.parameters if box else None,
+        source=source,
+        keras_model=keras_model,
+        channels=channels,
+        _run=run,
+        findings=tuple(event.message for event in heard if event.kind in ("note", "warning")),
+        preprocess_accuracies=accuracies,
+        box=box,
+    )
+
+
+def _refuse_broken(scores: NDArray[np.float32], name: str) -> None:
+    """Raises `teacher.nan` where outputs (images, classes) are no numbers."""
     broken = int((~np.isfinite(scores).all(axis=1)).sum())
     if broken:
         raise InputError(
@@ -163,21 +203,6 @@ def load_teacher(
             f"{name} gives NaN or infinite outputs on {broken} of {len(scores)} images.",
             "its weights may be damaged (look for NaN in model.get_weights()), or --preprocess is wrong.",
         )
-    return Teacher(
-        name=name,
-        input_size=size,
-        classes=shape.classes,
-        fingerprint=_fingerprint(keras_model, scores, chosen, size),
-        preprocess=chosen,
-        outputs=outputs_kind(keras_model, scores),
-        parameters=int(keras_model.count_params()) if keras_model is not None else None,
-        source=source,
-        keras_model=keras_model,
-        channels=channels,
-        _run=run,
-        findings=tuple(event.message for event in heard if event.kind in ("note", "warning")),
-        preprocess_accuracies=accuracies,
-    )
 
 
 def _narrowed(model: Any, kept: NDArray[np.int64], name: str, progress: Progress) -> Any:
@@ -248,24 +273,54 @@ def _taking(
     return reordered, keras_runner(reordered, image_shape, name)
 
 
+def _narrowed_box(box: BlackBox | None, kept: NDArray[np.int64]) -> BlackBox | None:
+    """The same file with fewer outputs, or in another order; as a whole it is no stand-in for the teacher any more."""
+    if box is None:
+        return None
+    return replace(box, digest=f"{box.digest} {kept.tolist()}", symbolic=None, file=None)
+
+
+def _said_by(box: BlackBox | None, wanted: Preprocessing | None, name: str) -> Preprocessing | None:
+    """The preprocessing that is asked for, or that a file's input says; None to find it out.
+
+    Raises:
+        InputError: `preprocess.whole_numbers`.
+    """
+    if box is None or box.preprocess is None:
+        return wanted
+    if box.preprocess == RAW and wanted not in (None, RAW) and box.form.port.dtype != "int8":
+        raise InputError(
+            "preprocess.whole_numbers",
+            f"{name} takes pixels as whole numbers ({box.form.port}): nothing can be done to them before.",
+            "leave --preprocess away.",
+        )
+    return wanted or box.preprocess
+
+
 def _selecting(run: Runner, kept: NDArray[np.int64]) -> Runner:
     return lambda images: run(images)[:, kept]
 
 
-def _resolve(model: Any) -> tuple[str, str, Any]:
-    """(name, source, Keras model or None) of whatever was given."""
+def _resolve(model: Any, names: Names) -> tuple[str, str, Any, BlackBox | None]:
+    """(name, source, Keras model or None, black box or None) of whatever was given; a callable is neither."""
     if isinstance(model, (str, Path)):
         path = Path(model).expanduser()
-        return path.stem, str(path), load_keras_file(path)
+        loaded = load_model_file(path, names)
+        if isinstance(loaded, BlackBox):
+            return path.stem, str(path), None, loaded
+        return path.stem, str(path), loaded, None
     keras = sys.modules.get("keras")  # a live Keras model can't exist where Keras is not imported
     if keras is not None and isinstance(model, keras.Model):
-        return str(model.name), "live model", model
+        return str(model.name), "live model", named_model(model, names, str(model.name)), None
     if callable(model):
-        return getattr(model, "__name__", type(model).__name__), "callable", None
+        name = getattr(model, "__name__", type(model).__name__)
+        if names != Names():
+            raise no_names(name)
+        return name, "callable", None, None
     raise InputError(
         "teacher.unknown_kind",
         f"A {type(model).__name__} is no model that can teach.",
-        "give the path of a .keras or .h5 file, a keras.Model, or a function from images to scores.",
+        f"give a keras.Model, a function from images to scores, or a path; {EXPECTED}.",
     )
 
 
@@ -302,10 +357,17 @@ def _sample(dataset: Dataset | None, size: tuple[int, int]) -> tuple[Images, Lab
 
 
 def _fingerprint(
-    keras_model: Any, outputs: NDArray[np.float32], preprocess: Preprocessing, size: tuple[int, int]
+    keras_model: Any,
+    box: BlackBox | None,
+    outputs: NDArray[np.float32],
+    preprocess: Preprocessing,
+    size: tuple[int, int],
 ) -> str:
-    """Of weights and architecture; of a callable, which shows neither, of what it says to the sample."""
+    """Of weights and architecture; of a file; of a callable, which shows neither, of what it says to the sample."""
     digest = hashlib.sha256(repr((preprocess, size)).encode())
+    if box is not None:
+        digest.update(box.digest.encode())
+        return digest.hexdigest()
     if keras_model is None:
         digest.update(np.round(outputs, 3).tobytes())
         return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,11 @@ def _accuracy(path: Path, dataset: Dataset, stage: Stage) -> Accuracy:
 
 
 def measure_files(
-    paths: Sequence[Path], dataset: Dataset, progress: Progress, recall: Recall = lambda key, measure: measure()
+    paths: Sequence[Path],
+    dataset: Dataset,
+    progress: Progress,
+    recall: Recall = lambda key, measure: measure(),
+    known: Mapping[Path, Accuracy] = {},
 ) -> list[FileMeasurements]:
     """Measures the files in the order given; latencies are interleaved, so their ratios hold.
 
@@ -46,6 +50,7 @@ def measure_files(
         paths: files of different names.
         dataset: on whose validation and test split they are right so often.
         progress: gets the steps.
+        known: accuracies that were measured already.
         recall: function (key, function that measures) -> what was measured earlier in the same run, or is now.
     """
     images = len(dataset.validation) + len(dataset.test)
@@ -55,7 +60,8 @@ def measure_files(
             stage.message = path.stem
 
             def measure(path: Path = path) -> dict[str, Any]:
-                return _accuracy(path, dataset, stage).model_dump(mode="json")
+                accuracy = known[path] if path in known else _accuracy(path, dataset, stage)
+                return accuracy.model_dump(mode="json")
 
             accuracies.append(Accuracy.model_validate(recall(f"accuracy of {path.name}", measure)))
             stage.at(images * (number + 1))

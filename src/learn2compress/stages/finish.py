@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from learn2compress.core.member import MemberSpec
 from learn2compress.core.progress import Progress
 from learn2compress.export.verify import verify
 from learn2compress.export.write import write_baselines, write_member
-from learn2compress.inputs.symbolic import pixels_to_probabilities
+from learn2compress.inputs.symbolic import can_be_traced, pixels_to_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import accuracy_record, score, tflite_probabilities
@@ -35,7 +36,10 @@ CALIBRATION_IMAGES = 100
 
 
 def teacher_files(teacher: Teacher, dataset: Dataset, run: Checkpoints, progress: Progress) -> list[Path]:
-    """The teacher as float32 and as post-training int8; nothing, with a warning, where it can't be written."""
+    """The teacher as float32 and as post-training int8, or the `.tflite` file that it is.
+
+    Nothing, with a warning, where it can't be written; nothing where it is no graph.
+    """
     folder = run.staging / "baseline"
     names = run.recall(
         "baselines", lambda: [path.name for path in _written_baselines(teacher, dataset, folder, progress)]
@@ -44,7 +48,10 @@ def teacher_files(teacher: Teacher, dataset: Dataset, run: Checkpoints, progress
 
 
 def _written_baselines(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
-    if teacher.keras_model is None:
+    if teacher.given_file is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copyfile(teacher.given_file, folder / "teacher.tflite"))]
+    if not can_be_traced(teacher):
         return []
     indices = np.linspace(0, len(dataset.train) - 1, min(CALIBRATION_IMAGES, len(dataset.train))).astype(int)
     samples = dataset.train.batch(indices, teacher.input_size)

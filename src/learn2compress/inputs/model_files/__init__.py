@@ -1,0 +1,1 @@
+"""Model files of every kind that can teach: one module a kind, and `kinds` that tells them apart."""
