@@ -15,10 +15,17 @@ from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.array_sources import read_npz, read_value
 from learn2compress.inputs.class_folders import read_folder
 from learn2compress.inputs.class_labels import read_names
+from learn2compress.inputs.grouping import settled_groups
+from learn2compress.inputs.leaks import compared, warn_of_leaks
 from learn2compress.inputs.splits import Source, SourceSplit, with_missing_splits
+from learn2compress.inputs.table_rows import SUFFIXES
+from learn2compress.inputs.tables import read_table
 from learn2compress.inputs.wording import counted, listed
 
-_KINDS = "a folder with a folder per class, a folder with train/ val/ test/ of such, or an .npz file"
+_KINDS = (
+    "a folder with a folder per class, a folder with train/ val/ test/ of such, an .npz file, "
+    "or a .csv, .tsv or .jsonl of image paths and labels"
+)
 
 
 def load_dataset(
@@ -62,7 +69,7 @@ def load_dataset(
     _refuse_unseen_classes(parts["train"], names)
     if test_data is not None:
         source = _with_test_data(source, _read(test_data, progress), names)
-    source = with_missing_splits(source, names, seed)
+    source = _split(source, names, seed, progress)
     for part, split in source.parts.items():
         if len(split) == 0:
             raise InputError(
@@ -93,6 +100,8 @@ def _read(data: Any, progress: Progress) -> Source:
             raise InputError("dataset.not_found", f"There is nothing at {path}.", f"give the path of {_KINDS}.")
         if path.suffix.lower() == ".npz":
             return read_npz(path)
+        if path.suffix.lower() in SUFFIXES:
+            return read_table(path, progress)
     except OSError as error:
         raise InputError(
             "dataset.unreadable", f"{path} can't be read ({error}).", "check the permissions and the path."
@@ -191,6 +200,28 @@ def _with_test_data(source: Source, other: Source, names: tuple[str, ...]) -> So
         note += f", in place of the one of {source.description}"
     parts = {**source.parts, "test": _aligned(other, part, names)}
     return replace(source, parts=parts, notes=(*source.notes, *other.notes, note))
+
+
+def _split(source: Source, names: tuple[str, ...], seed: int, progress: Progress) -> Source:
+    """Makes the missing splits with near-duplicates on one side, and warns of images that given ones share."""
+    with progress.stage("compare images"):
+        alike = compared(source.parts)
+    notes = [*source.notes, *warn_of_leaks(source.parts, alike, progress)]
+    missing = 3 - len(source.parts)
+    if not missing:
+        return replace(source, notes=tuple(notes))
+    groups, given_up = settled_groups(alike["train"], source.parts["train"].labels, missing + 1)
+    together = len(groups) - len(np.unique(groups))
+    if together:
+        sizes = np.unique(groups, return_counts=True)[1]
+        notes.append(
+            f"{counted(int(sizes[sizes > 1].sum()), 'training image')} in {counted(int((sizes > 1).sum()), 'group')} "
+            "of near-duplicates: a group stays on one side of the splits that are made"
+        )
+    if given_up:
+        alone = listed([names[label] for label in given_up])
+        notes.append(f"too much alike for near-duplicates to be kept on one side of the splits: images of {alone}")
+    return with_missing_splits(replace(source, notes=tuple(notes)), names, seed, groups)
 
 
 def _typical_size(split: SourceSplit) -> tuple[int, int]:
