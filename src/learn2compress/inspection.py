@@ -11,14 +11,21 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Listener, Progress
 
 
+def inspect_data(data: Path, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
+    """What is in a data set; see `inputs.survey.survey`."""
+    from learn2compress.inputs.survey import load_surveyed
+
+    return load_surveyed(data, progress=Progress(*listeners))[1]
+
+
 def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it."""
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
-    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.inputs.survey import load_surveyed
     from learn2compress.inputs.teacher import load_teacher
 
-    dataset = load_dataset(data) if data else None
+    dataset, surveyed = load_surveyed(data) if data else (None, None)
     teacher = load_teacher(model, dataset=dataset)
     keras_model = teacher.keras_model
     refusal = trunk_refusal(keras_model)
@@ -41,6 +48,7 @@ def inspect_model(model: Path, data: Path | None) -> dict[str, Any]:
         found["test_images"] = len(dataset.test)
         found["class_names"] = list(dataset.class_names)
         found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
+        found["data"] = surveyed
     return found
 
 
