@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from learn2compress.inputs.alike import find_alike
+from learn2compress.inputs.alike import Alike, find_alike
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.grouping import settled_groups, taken_whole
@@ -114,7 +114,7 @@ def test_a_group_is_taken_whole_and_each_class_gets_about_its_share(case, seed):
         assert (labels[rest] == label).any()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(grouped(), st.integers(0, 5))
 def test_made_splits_keep_copies_together_and_have_every_class(case, seed):
     labels, groups = case
@@ -127,7 +127,7 @@ def test_made_splits_keep_copies_together_and_have_every_class(case, seed):
         assert set(split.labels) == set(labels)
         assert split.fingerprint == getattr(again, part).fingerprint
         sides.append({split.image(i).tobytes() for i in range(len(split))})
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    # An image that were on two sides would be counted twice.
     assert sum(map(len, sides)) == len(np.unique(groups))
 
 
@@ -159,12 +159,9 @@ def test_a_group_of_more_than_half_a_class_falls_back_to_exact_copies():
     near[:20] = 0
     exact = np.arange(60)
     exact[1] = 0
-    settled, given_up = settled_groups(type(find_alike(looks_of([]), lambda i: red))(exact, near), labels, 3)
+    settled, given_up = settled_groups(Alike(exact, near), labels, 3)
     assert np.array_equal(settled, exact)
     assert given_up == (0,)
-
-
-red = np.zeros((1, 1, 3), np.uint8)
 
 
 def shared(events):
