@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
@@ -99,7 +99,7 @@ def grouped(draw):
     return np.array(labels, np.int64)[order], np.array(groups, np.int64)[order]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(grouped(), st.integers(0, 5))
 def test_a_group_is_taken_whole_and_each_class_gets_about_its_share(case, seed):
     labels, groups = case
@@ -114,7 +114,7 @@ def test_a_group_is_taken_whole_and_each_class_gets_about_its_share(case, seed):
         assert (labels[rest] == label).any()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(grouped(), st.integers(0, 5))
 def test_made_splits_keep_copies_together_and_have_every_class(case, seed):
     labels, groups = case
@@ -131,7 +131,7 @@ def test_made_splits_keep_copies_together_and_have_every_class(case, seed):
     assert sum(map(len, sides)) == len(np.unique(groups))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(grouped(), st.integers(0, 5))
 def test_groups_across_classes_stay_whole_too(case, seed):
     labels, groups = case

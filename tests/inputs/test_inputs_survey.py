@@ -45,11 +45,20 @@ def test_inspect_says_what_is_in_a_folder(make_folder):
     repeated = [pair for pair in found["duplicates"]["across"] if pair["part"] == "test"]
     assert sum(pair["exact"] for pair in repeated) == 1
     assert sum(pair["exact"] for pair in found["duplicates"]["within"].values()) == 1
+    assert found["duplicates"]["labelled_differently"] == {"images": 0, "examples": []}
     assert any("validation split: made of 6" in note for note in found["notes"])
     code, text = inspect("--data", str(root))
     assert code == 0
     for said in ("004.png", "1.79 times", "20 x 40", "same.png", "validation split: made"):
         assert said in text
+
+
+def test_inspect_names_copies_that_have_different_labels(make_folder):
+    root = make_folder({"a": 20, "b": 20})
+    (root / "b" / "same.png").write_bytes((root / "a" / "002.png").read_bytes())
+    found = load_surveyed(root)[1]["duplicates"]["labelled_differently"]
+    assert found == {"images": 2, "examples": [["a/002.png (a)", "b/same.png (b)"]]}
+    assert "b/same.png (b)" in inspect("--data", str(root))[1]
 
 
 def test_inspect_of_nothing_or_of_bad_data_is_an_error(make_folder):
@@ -58,7 +67,7 @@ def test_inspect_of_nothing_or_of_bad_data_is_an_error(make_folder):
     assert (code, json.loads(text)["error"]["code"]) == (2, "dataset.one_class")
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_folder_loads_can_be_surveyed(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("any")

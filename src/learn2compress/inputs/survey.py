@@ -53,7 +53,7 @@ def survey(dataset: Dataset, broken: Sequence[str] = ()) -> dict[str, Any]:
         with the most and the fewest images and their `ratio`; `sizes`: `smallest`, `median` and `largest` height and
         width in pixels (of either alone); `formats` and `modes` with their number of images; `broken`: the number of
         `images` and at most 50 `named`; `duplicates`: `within` each split and `across` splits, exact ones (the same
-        pixels) and near ones; and `notes`, which say how the splits came about.
+        pixels) and near ones, and those `labelled_differently`; and `notes`, which say how the splits came about.
     """
     parts = {
         part: cast("SourceSplit", split)
@@ -82,6 +82,7 @@ def survey(dataset: Dataset, broken: Sequence[str] = ()) -> dict[str, Any]:
         "duplicates": {
             "within": {part: _within(split, alike[part]) for part, split in parts.items()},
             "across": [asdict(leak) for leak in leaks(parts, alike)],
+            "labelled_differently": _conflicts(parts, alike, dataset.class_names),
         },
         "notes": list(dataset.notes),
     }
@@ -106,6 +107,20 @@ def _within(split: SourceSplit, alike: Alike) -> Mapping[str, Any]:
     rows = [*exact, *sorted(set(near) - set(exact))][:_EXAMPLES]
     pairs = [(split.told(int(np.flatnonzero(alike.near == alike.near[row])[0])), split.told(row)) for row in rows]
     return {"exact": len(exact), "near": len(near) - len(exact), "examples": pairs}
+
+
+def _conflicts(
+    parts: Mapping[str, SourceSplit], alike: Mapping[str, Alike], names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Images that are alike, but not of one class: most likely one of the labels is wrong."""
+    members: dict[int, list[tuple[str, int]]] = {}
+    for part, split in parts.items():
+        for row, (group, label) in enumerate(zip(alike[part].near.tolist(), split.labels.tolist(), strict=True)):
+            members.setdefault(group, []).append((f"{split.told(row)} ({names[label]})", label))
+    mixed = [group for group in members.values() if len({label for _, label in group}) > 1]
+    # Of each class the first.
+    examples = [sorted({label: name for name, label in reversed(group)}.values()) for group in mixed[:_EXAMPLES]]
+    return {"images": sum(map(len, mixed)), "examples": examples}
 
 
 def _repeats(groups: Labels) -> list[int]:

@@ -60,6 +60,12 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"in {pair['part']} and {pair['other']}", _duplicates(pair)
     if not found["duplicates"]["across"]:
         yield "across splits", "no images that are alike"
+    mixed = found["duplicates"]["labelled_differently"]
+    if mixed["images"]:
+        said = f"{mixed['images']:,} images that are alike" + "".join(
+            f"\n{' and '.join(p)}" for p in mixed["examples"]
+        )
+        yield "other labels", said
     for note in found["notes"]:
         yield "note", note
 
