@@ -116,7 +116,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("model", type=PATH, required=False)
-@click.option("--data", type=PATH, help="Folder of class folders, of train/val/test, or .npz.")
+@click.option("--data", type=PATH, help="Folder, table, .npz, TFRecords or tfds:NAME; see docs/data.md.")
 @click.option("--out", required=True, type=PATH, help="Folder to write the family to.")
 @click.option("--test-data", type=PATH, help="Other data for the test split.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
@@ -240,17 +240,20 @@ def _command_line() -> str:
 
 
 @main.command()
-@click.argument("model", type=PATH)
-@click.option("--data", type=PATH, help="Look at this data too, and at how the model does on it.")
+@click.argument("model", type=PATH, required=False)
+@click.option("--data", type=PATH, help="Look at this data, and at how the model does on it.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
 @click.option("--input", "input_name", metavar="NAME", default="", help="The model's input that takes the image.")
 @click.option("--output", "output_name", metavar="NAME", default="", help="The model's output of the scores.")
 @as_json
 @_errors
 def inspect(
-    model: Path, data: Path | None, labels: Path | None, input_name: str, output_name: str, as_json: bool
+    model: Path | None, data: Path | None, labels: Path | None, input_name: str, output_name: str, as_json: bool
 ) -> None:
-    """Say what MODEL is, and how it could be compressed."""
+    """Say what MODEL is and how it could be compressed, or what is in DATA, or both."""
+    if model is None:
+        _inspect_data(data, as_json)
+        return
     from learn2compress.inspection import inspect_model
 
     found = inspect_model(model, data, labels, input_name, output_name)
@@ -260,13 +263,37 @@ def inspect(
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
-    structure = found.pop("structure")
+    structure, surveyed = found.pop("structure"), found.pop("data", None)
     for key, value in found.items():
         several = [f"{name} {one}" for name, one in value.items()] if isinstance(value, dict) else value
         shown = ", ".join(map(str, several)) if isinstance(several, list) else str(value)
         table.add_row(f"[bold]{key.replace('_', ' ')}", shown)
     _console().print(table)
     _print_structure(structure)
+    if surveyed is not None:
+        _print_data(surveyed)
+
+
+def _inspect_data(data: Path | None, as_json: bool) -> None:
+    if data is None:
+        raise InputError(
+            "option.model", "There is nothing to inspect.", "write l2c inspect MODEL, or l2c inspect --data DATA."
+        )
+    from learn2compress.inspection import inspect_data
+
+    with _listeners(as_json) as listeners:
+        found = inspect_data(data, listeners)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _print_data(found)
+
+
+def _print_data(surveyed: dict[str, Any]) -> None:
+    from learn2compress.report.data_table import data_tables
+
+    for table in data_tables(surveyed):
+        _console().print(table)
 
 
 def _print_structure(structure: dict[str, Any]) -> None:

@@ -16,6 +16,13 @@ from learn2compress.core.progress import Listener, Progress
 MOST_THREADS = 256
 
 
+def inspect_data(data: Path, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
+    """What is in a data set; see `inputs.survey.survey`."""
+    from learn2compress.inputs.survey import load_surveyed
+
+    return load_surveyed(data, progress=Progress(*listeners))[1]
+
+
 def inspect_model(
     model: Path, data: Path | None = None, labels: Path | None = None, input_name: str = "", output_name: str = ""
 ) -> dict[str, Any]:
@@ -32,11 +39,11 @@ def inspect_model(
     check_model_file(model.expanduser())  # before Keras is loaded, which takes seconds, and the data is looked at
     from learn2compress.graph.trunk import cut_points, trunk_refusal
     from learn2compress.inputs.checks import check_teacher_fits
-    from learn2compress.inputs.dataset import load_dataset
     from learn2compress.inputs.model_files.black_box import Names
+    from learn2compress.inputs.survey import load_surveyed
     from learn2compress.inputs.teacher import load_teacher
 
-    dataset = load_dataset(data, labels=labels) if data else None
+    dataset, surveyed = load_surveyed(data, labels=labels) if data else (None, None)
     teacher = load_teacher(model, dataset=dataset, names=Names(input_name, output_name))
     keras_model = teacher.keras_model
     refusal = trunk_refusal(keras_model)
@@ -64,6 +71,7 @@ def inspect_model(
         }
         found["findings"] = list(teacher.findings)
         found["validation_accuracy"] = round(check_teacher_fits(teacher, dataset, Progress()), 4)
+        found["data"] = surveyed
     return found
 
 

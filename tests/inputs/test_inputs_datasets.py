@@ -9,7 +9,7 @@ from PIL import Image
 
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.dataset import load_dataset
-from learn2compress.inputs.decode import ImageFile
+from learn2compress.inputs.decode import Facts, ImageFile
 
 
 def arrays(n=40, classes=4, size=8, seed=0):
@@ -332,7 +332,7 @@ def test_a_labels_file_that_is_no_text_is_refused(make_folder, tmp_path):
 
 
 def test_image_files_are_records_that_cannot_change(tmp_path):
-    record = ImageFile(tmp_path, 1, 1, 1, 1)
+    record = ImageFile(tmp_path, Facts(1, 1, "PNG", "L", b""), 1, 1)
     with pytest.raises(AttributeError):
         record.height = 2
 

@@ -69,7 +69,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     stored.save(tmp_path / "x.jpg", exif=exif, quality=95)
     found = inspect(tmp_path / "x.jpg")
     image = decode(tmp_path / "x.jpg")
-    assert (found.width, found.height) == image.size == (32, 16)
+    assert (found.facts.width, found.facts.height) == image.size == (32, 16)
     assert image.getpixel((4, 2))[0] > 200
     assert max(image.getpixel((28, 13))) < 60
 

@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 DEFAULT_PRESET = "balanced"
 # Those that name files: relative to the recipe they stand in.
 PATHS = ("model", "data", "test_data", "labels")
+NAMED = "tfds:"  # what begins so is the name of a published data set, not a path
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -130,7 +131,7 @@ class Recipe(_Section):
             _set(values, setting)
         for key in PATHS:
             if isinstance(values.get(key), str) and values[key]:
-                values[key] = str(Path(values[key]).expanduser().absolute())
+                values[key] = absolute(Path(), values[key])
         preset = values.get("preset", DEFAULT_PRESET)
         values = {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **values}
         try:
@@ -178,8 +179,13 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     for key in PATHS:
         if isinstance(values.get(key), str) and values[key]:
-            values[key] = str((path.parent / Path(values[key]).expanduser()).absolute())
+            values[key] = absolute(path.parent, values[key])
     return values
+
+
+def absolute(folder: Path, value: str) -> str:
+    """The path that `value` is from `folder` on; a name such as `tfds:cifar10` stays as it is."""
+    return value if value.startswith(NAMED) else str((folder / Path(value).expanduser()).absolute())
 
 
 def check_given(inputs: Mapping[str, Any]) -> None:

@@ -12,10 +12,11 @@ from PIL import Image
 
 from learn2compress.core.dataset import Images, Labels
 from learn2compress.inputs.geometry import fitted, pool
+from learn2compress.inputs.looks import looks_of
 
 
 class ArraySplit:
-    """Labelled images in memory; satisfies `core.dataset.ImageSplit`.
+    """Labelled images in memory; satisfies `inputs.splits.SourceSplit`.
 
     Args:
         images: one uint8 array (examples, height, width, 3), or a list of (height, width, 3).
@@ -40,6 +41,20 @@ class ArraySplit:
         if isinstance(self._images, np.ndarray):
             return np.tile(np.array(self._images.shape[1:3], dtype=np.int64), (len(self), 1))
         return np.array([image.shape[:2] for image in self._images], dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def looks(self) -> Images:
+        """Thumbnails of `inputs.looks`, shape (examples, 9, 9, 3)."""
+        return looks_of(self._images)
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """(format, mode) of each image: arrays are `array`, `RGB`."""
+        return (("array", "RGB"),) * len(self)
+
+    def told(self, index: int) -> str:
+        """The name of an image, for people."""
+        return f"image {index}"
 
     @property
     def stacked(self) -> Images | None:

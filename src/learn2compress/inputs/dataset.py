@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from glob import glob
+from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,23 @@ from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.paths import advice
 from learn2compress.core.progress import SILENT, Progress
+from learn2compress.core.recipe import NAMED
 from learn2compress.inputs.array_sources import read_npz, read_value
 from learn2compress.inputs.class_folders import read_folder
 from learn2compress.inputs.class_labels import read_names, refuse_unreadable_names
+from learn2compress.inputs.grouping import settled_groups
+from learn2compress.inputs.leaks import compared, warn_of_leaks
 from learn2compress.inputs.splits import Source, SourceSplit, with_missing_splits
+from learn2compress.inputs.table_rows import SUFFIXES
+from learn2compress.inputs.tables import read_table
+from learn2compress.inputs.tfds import read_tfds
+from learn2compress.inputs.tfrecords import named_like_records, read_records, record_files
 from learn2compress.inputs.wording import counted, listed
 
-_KINDS = "a folder with a folder per class, a folder with train/ val/ test/ of such, or an .npz file"
+_KINDS = (
+    "a folder with a folder per class, a folder with train/ val/ test/ of such, an .npz file, "
+    "a .csv, .tsv or .jsonl of image paths and labels, or TFRecord files"
+)
 
 
 def load_dataset(
@@ -33,15 +45,18 @@ def load_dataset(
     """Loads and checks the user's examples; splits that are missing are made.
 
     Args:
-        data: the path of a folder (a folder per class, or `train`, `val`, `test` of such) or `.npz` file
-            (`x_train y_train [x_val y_val] [x_test y_test] [class_names]`); or (x, y), ((x_train, y_train),
-            (x_test, y_test)), a dictionary {"train": ..., "val": ..., "test": ...}, a `tf.data.Dataset` of
-            (image, label).
+        data: the path of a folder (a folder per class, or `train`, `val`, `test` of such), of an `.npz` file
+            (`x_train y_train [x_val y_val] [x_test y_test] [class_names]`), of a `.csv`, `.tsv` or `.jsonl` of image
+            paths and labels, or of TFRecord files (a file, their folder or a pattern); `tfds:NAME`; or (x, y),
+            ((x_train, y_train), (x_test, y_test)), a dictionary {"train": ..., "val": ..., "test": ...}, a
+            `tf.data.Dataset` of (image, label).
         test_data: the same kinds; replaces the test split.
         labels: the class names in the order of the model's outputs: a text file, one a line, or a list. They may be
             more than the data's.
-        seed: for the splits that are made: each takes 10 % of the training examples, stratified.
-        progress: gets the steps of the check of the images, and warnings about files that are skipped.
+        seed: for the splits that are made: each takes 10 % of the training examples, stratified, with near-duplicates
+            on one side.
+        progress: gets the steps of the check of the images, and warnings about files that are skipped
+            and about images that given splits share.
 
     Returns:
         The dataset. `notes` says what was done on the way.
@@ -64,7 +79,7 @@ def load_dataset(
     _refuse_unseen_classes(parts["train"], names)
     if test_data is not None:
         source = _with_test_data(source, _read(test_data, progress), names)
-    source = with_missing_splits(source, names, seed)
+    source = _split(source, names, seed, progress)
     for part, split in source.parts.items():
         if len(split) == 0:
             raise InputError(
@@ -87,15 +102,21 @@ def load_dataset(
 def _read(data: Any, progress: Progress) -> Source:
     if not isinstance(data, (str, Path)):
         return read_value(data)
+    if str(data).startswith(NAMED):
+        return read_tfds(str(data), progress)
     path = Path(data).expanduser()
     try:
         if path.is_dir():
-            return read_folder(path, progress)
+            records = record_files(path)
+            return read_records(path, records, str(path), progress) if records else read_folder(path, progress)
         if not path.exists():
-            fix = advice(path, f"give the path of {_KINDS}.")
-            raise InputError("dataset.not_found", f"There is nothing at {path}.", fix)
+            return _read_pattern(path, progress)
         if path.suffix.lower() == ".npz":
             return read_npz(path)
+        if path.suffix.lower() in SUFFIXES:
+            return read_table(path, progress)
+        if named_like_records(path):
+            return read_records(path.parent, [path], str(path), progress)
     except OSError as error:
         raise InputError(
             "dataset.unreadable", f"{path} can't be read ({error}).", "check the permissions and the path."
@@ -106,6 +127,17 @@ def _read(data: Any, progress: Progress) -> Source:
         f"{path} is no data that can be read; expected is {_KINDS}.",
         hint or f"give {_KINDS}.",
     )
+
+
+def _read_pattern(path: Path, progress: Progress) -> Source:
+    """Reads the record files that a pattern such as `records/train-*` names."""
+    names = sorted(glob(str(path)))  # noqa: PTH207 - the pattern may be absolute
+    files = [Path(name) for name in names if Path(name).is_file()]
+    if not files:
+        fix = advice(path, f"give the path of {_KINDS}.")
+        raise InputError("dataset.not_found", f"There is nothing at {path}.", fix)
+    root = Path(commonpath([file.parent for file in files]))
+    return read_records(root, files, str(path), progress)
 
 
 def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -206,6 +238,28 @@ def _with_test_data(source: Source, other: Source, names: tuple[str, ...]) -> So
         note += f", in place of the one of {source.description}"
     parts = {**source.parts, "test": _aligned(other, part, names)}
     return replace(source, parts=parts, notes=(*source.notes, *other.notes, note))
+
+
+def _split(source: Source, names: tuple[str, ...], seed: int, progress: Progress) -> Source:
+    """Makes the missing splits with near-duplicates on one side, and warns of images that given ones share."""
+    with progress.stage("compare images"):
+        alike = compared(source.parts)
+    notes = [*source.notes, *warn_of_leaks(source.parts, alike, progress)]
+    missing = 3 - len(source.parts)
+    if not missing:
+        return replace(source, notes=tuple(notes))
+    groups, given_up = settled_groups(alike["train"], source.parts["train"].labels, missing + 1)
+    together = len(groups) - len(np.unique(groups))
+    if together:
+        sizes = np.unique(groups, return_counts=True)[1]
+        notes.append(
+            f"{counted(int(sizes[sizes > 1].sum()), 'training image')} in {counted(int((sizes > 1).sum()), 'group')} "
+            "of near-duplicates: a group stays on one side of the splits that are made"
+        )
+    if given_up:
+        alone = listed([names[label] for label in given_up])
+        notes.append(f"too much alike for near-duplicates to be kept on one side of the splits: images of {alone}")
+    return with_missing_splits(replace(source, notes=tuple(notes)), names, seed, groups)
 
 
 def _typical_size(split: SourceSplit) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Images in folders: read from disk when they are needed, nothing big kept in memory."""
+"""Images on disk: read when they are needed, nothing big kept in memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from PIL import Image
 
 from learn2compress.core.dataset import Images, Labels
 from learn2compress.core.errors import InputError
-from learn2compress.inputs.decode import ImageFile, decode
+from learn2compress.inputs.decode import StoredImage
 from learn2compress.inputs.geometry import fitted, pool
+from learn2compress.inputs.looks import SIDE
 from learn2compress.inputs.wording import shortened
 
 STACK_LIMIT_BYTES = 512 * 10**6
@@ -22,15 +23,15 @@ _HASH_LIMIT_BYTES = 256 * 10**6
 
 
 class FolderSplit:
-    """Labelled image files; satisfies `core.dataset.ImageSplit`.
+    """Labelled images on disk; satisfies `inputs.splits.SourceSplit`.
 
     Args:
         root: the folder that paths are told relative to in the fingerprint.
-        files: decodable image files.
+        files: decodable images.
         labels: class indices, shape (files,).
     """
 
-    def __init__(self, root: Path, files: Sequence[ImageFile], labels: Labels) -> None:
+    def __init__(self, root: Path, files: Sequence[StoredImage], labels: Labels) -> None:
         self._root = root
         self._files = tuple(files)
         self._labels = labels
@@ -46,12 +47,27 @@ class FolderSplit:
     @property
     def sizes(self) -> NDArray[np.int64]:
         """(height, width) of each image, shape (examples, 2)."""
-        return np.array([(f.height, f.width) for f in self._files], dtype=np.int64).reshape(-1, 2)
+        return np.array([(f.facts.height, f.facts.width) for f in self._files], dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def looks(self) -> Images:
+        """Thumbnails of `inputs.looks`, shape (examples, 9, 9, 3)."""
+        looks = b"".join(file.facts.look for file in self._files)
+        return np.frombuffer(looks, np.uint8).reshape(-1, SIDE, SIDE, 3)
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """(format, mode) of each image, as in `inputs.decode.Facts`."""
+        return tuple((file.facts.format, file.facts.mode) for file in self._files)
+
+    def told(self, index: int) -> str:
+        """The name of an image, for people."""
+        return self._files[index].told(self._root)
 
     @cached_property
     def stacked(self) -> Images | None:
         """All images as one array where they have one size and fit into 512 MB; decoded on first use."""
-        sizes = {(file.height, file.width) for file in self._files}
+        sizes = {(file.facts.height, file.facts.width) for file in self._files}
         if len(sizes) != 1:
             return None
         height, width = next(iter(sizes))
@@ -65,9 +81,9 @@ class FolderSplit:
         digest = hashlib.sha256()
         by_content = sum(file.size_bytes for file in self._files) <= _HASH_LIMIT_BYTES
         for file, label in zip(self._files, self._labels, strict=True):
-            name = file.path.relative_to(self._root).as_posix()
+            name = file.told(self._root)
             digest.update(f"{name}\0{label}\0{file.size_bytes}\0".encode("utf-8", "surrogateescape"))
-            digest.update(file.path.read_bytes() if by_content else str(file.mtime_ns).encode())
+            digest.update(file.content() if by_content else str(file.mtime_ns).encode())
         return digest.hexdigest()
 
     def image(self, index: int) -> Images:
@@ -103,17 +119,16 @@ class FolderSplit:
 
     def _fitted(self, index: int, size: tuple[int, int]) -> Images:
         # Twice the target leaves the antialiasing filter enough to work with after a JPEG's reduced decode.
-        file = self._files[index]
-        reduced = None if (file.height, file.width) == tuple(size) else 2 * max(size)
+        facts = self._files[index].facts
+        reduced = None if (facts.height, facts.width) == tuple(size) else 2 * max(size)
         return fitted(self._decoded(index, reduced), size)
 
     def _decoded(self, index: int, at_least: int | None) -> Image.Image:
-        path = self._files[index].path
         try:
-            return decode(path, at_least)
+            return self._files[index].decoded(at_least)
         except Exception as error:
             raise InputError(
                 "dataset.image_lost",
-                f"{path} could be read when the run began and can't be read now ({shortened(error)}).",
+                f"{self.told(index)} could be read when the run began and can't be read now ({shortened(error)}).",
                 "leave the images in place while a run is under way, then run the command again.",
             ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
-from learn2compress.inputs.decode import EXTENSIONS, ImageFile, bombs_refused, inspect
+from learn2compress.inputs.decode import EXTENSIONS, ImageFile, bombs_refused, inspect, told
 from learn2compress.inputs.geometry import pool
 from learn2compress.inputs.wording import counted, listed, shortened
 
@@ -54,9 +54,15 @@ def list_images(folder: Path, recursive: bool = True) -> Listing:
 
 
 def decodable(
-    root: Path, paths: Sequence[Path], progress: Progress
+    root: Path, paths: Sequence[Path], progress: Progress, lines: Sequence[int] | None = None
 ) -> tuple[list[ImageFile | None], tuple[str, ...]]:
     """Decodes every image once, on a pool of threads.
+
+    Args:
+        root: the folder that paths are told relative to.
+        paths: image files.
+        progress: gets steps, and a warning that names the files that are skipped.
+        lines: where the paths were read from a file, the line of each; told with the path.
 
     Returns:
         One record per path, None for a file that is skipped; and notes that say what was skipped.
@@ -72,27 +78,51 @@ def decodable(
                 files.append(found)
             else:
                 files.append(None)
-                bad.append(f"{path.relative_to(root).as_posix()} ({found})")
+                where = f"line {lines[number - 1]}: " if lines else ""
+                bad.append(f"{where}{told(path, root)} ({found})")
             if number % _STEP == 0 or number == len(paths):
                 stage.at(number)
+    return files, skipped(bad, len(paths), root, progress)
+
+
+def skipped(bad: Sequence[str], count: int, root: Path, progress: Progress) -> tuple[str, ...]:
+    """Says which images are skipped, or refuses where they are too many.
+
+    Args:
+        bad: name and reason of each image that can't be decoded.
+        count: images looked at.
+        root: where they are.
+        progress: gets a warning; its data `files` has all of `bad`.
+
+    Returns:
+        Notes.
+
+    Raises:
+        InputError: `dataset.undecodable` when more than 5 % can't be decoded.
+    """
     if not bad:
-        return files, ()
-    if len(bad) > UNDECODABLE_LIMIT * len(paths):
+        return ()
+    if len(bad) > UNDECODABLE_LIMIT * count:
         raise InputError(
             "dataset.undecodable",
-            f"{len(bad)} of {counted(len(paths), 'image')} in {root} can't be decoded: {listed(bad)}.",
+            f"{len(bad)} of {counted(count, 'image')} in {root} can't be decoded: {listed(bad)}.",
             f"replace or delete them; at most {UNDECODABLE_LIMIT:.0%} are skipped.",
         )
     verb = "is" if len(bad) == 1 else "are"
     message = f"{counted(len(bad), 'image')} can't be decoded and {verb} skipped: {listed(bad)}"
-    progress.warn(message, "check images", files=bad)
-    return files, (message,)
+    progress.warn(message, "check images", files=list(bad))
+    return (message,)
 
 
 def _attempt(path: Path) -> ImageFile | str:
     try:
         return inspect(path)
     except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged bytes; the file is reported by name
-        if type(error).__name__.startswith("DecompressionBomb"):
-            return "it has too many pixels"
-        return shortened(error, 80).replace(str(path), path.name)
+        return reason(error, path)
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Why an image can't be decoded, in a few words."""
+    if type(error).__name__.startswith("DecompressionBomb"):
+        return "it has too many pixels"
+    return shortened(error, 80).replace(str(path), path.name)

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.dataset import ImageSplit, Labels
+from learn2compress.core.dataset import Images, ImageSplit, Labels
 from learn2compress.core.errors import InputError
+from learn2compress.inputs.grouping import taken_whole
 from learn2compress.inputs.wording import counted, listed
 
 FRACTION = 0.1
@@ -36,6 +37,17 @@ class SourceSplit(ImageSplit, Protocol):
     @property
     def sizes(self) -> NDArray[np.int64]:
         """(height, width) of each image, shape (examples, 2)."""
+
+    @property
+    def looks(self) -> Images:
+        """Thumbnails of `inputs.looks`, shape (examples, 9, 9, 3)."""
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """(format, mode) of each image, as in `inputs.decode.Facts`."""
+
+    def told(self, index: int) -> str:
+        """The name of an image, for people."""
 
     def subset(self, indices: NDArray[np.int64]) -> SourceSplit:
         """The split that holds only these examples."""
@@ -74,22 +86,14 @@ def stratified(
     Returns:
         Indices of (the rest, the taken), each in ascending order; together they are all examples.
     """
-    return _take(labels, _counts(labels, fraction), seed)
+    chosen = taken_whole(labels, np.arange(len(labels)), _counts(labels, fraction), seed, 0)
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
 def _counts(labels: Labels, fraction: float) -> dict[int, int]:
     """How many examples of each class `fraction` of it is."""
     present, sizes = np.unique(labels, return_counts=True)
     return {int(c): max(1, round(fraction * int(n))) for c, n in zip(present, sizes, strict=True)}
-
-
-def _take(
-    labels: Labels, counts: dict[int, int], seed: int | tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    random = np.random.default_rng(seed)
-    taken = [random.permutation(np.flatnonzero(labels == c))[:count] for c, count in counts.items()]
-    chosen = np.sort(np.concatenate([np.empty(0, np.int64), *taken]))
-    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
 def balanced_sample(labels: Labels, count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -104,11 +108,19 @@ def balanced_sample(labels: Labels, count: int, seed: int = 0) -> NDArray[np.int
     return np.sort(order[np.argsort(rank, kind="stable")[:count]])
 
 
-def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int) -> Source:
+def with_missing_splits(
+    source: Source, class_names: tuple[str, ...], seed: int, groups: NDArray[np.int64] | None = None
+) -> Source:
     """Takes a validation and a test split out of the training split where the source has none.
 
     Each gets 10 % of what the training split had, but validation no more than about 2,500 examples; stratified by
     class, at least one example a class.
+
+    Args:
+        source: with a training split.
+        class_names: by class index.
+        seed: the same seed and data give the same splits.
+        groups: a number for each training example; those with the same number stay together. None: each for itself.
 
     Raises:
         InputError: `dataset.class_too_small` when a class has too few images for that.
@@ -121,16 +133,18 @@ def with_missing_splits(source: Source, class_names: tuple[str, ...], seed: int)
     _refuse_small_classes(train.labels, class_names, len(missing))
     notes = list(source.notes)
     left = np.arange(len(train))
+    groups = left if groups is None else groups
     fractions = {"test": FRACTION, "validation": min(FRACTION, MOST_VALIDATION / len(train))}
-    for name in missing:
+    for after, name in enumerate(missing, start=1):
         counts = _counts(train.labels, fractions[name])
-        rest, taken = _take(train.labels[left], counts, (seed, _STREAMS[name]))
-        parts[name] = train.subset(left[taken])
-        left = left[rest]
+        spare = len(missing) + 1 - after
+        chosen = taken_whole(train.labels[left], groups[left], counts, (seed, _STREAMS[name]), spare)
+        parts[name] = train.subset(left[chosen])
         notes.append(
-            f"{name} split: made of {counted(len(taken), 'training example')}, "
+            f"{name} split: made of {counted(len(chosen), 'training example')}, "
             f"stratified by class, seed {seed}, because the data has none"
         )
+        left = np.delete(left, chosen)
     parts["train"] = train.subset(left)
     return replace(source, parts=parts, notes=tuple(notes))
 

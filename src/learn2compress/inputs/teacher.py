@@ -274,7 +274,7 @@ def _taking(
 
 
 def _narrowed_box(box: BlackBox | None, kept: NDArray[np.int64]) -> BlackBox | None:
-    """The same file with fewer outputs, or in another order; as a whole it is no stand-in for the teacher any more."""
+    """The same file with fewer outputs, or in another order; by itself it is no stand-in for the teacher any more."""
     if box is None:
         return None
     return replace(box, digest=f"{box.digest} {kept.tolist()}", symbolic=None, file=None)

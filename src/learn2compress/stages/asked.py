@@ -13,7 +13,7 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.folder import PARTS, unfinished
-from learn2compress.core.recipe import PATHS, Recipe, check_given
+from learn2compress.core.recipe import PATHS, Recipe, absolute, check_given
 from learn2compress.inputs.splits import SPLIT_NAMES
 from learn2compress.inputs.teacher import Teacher
 
@@ -131,7 +131,7 @@ def _real(path: str | Path) -> Path:
 
 
 def _path(value: Any) -> str | None:
-    return str(Path(value).expanduser().absolute()) if isinstance(value, str | Path) else None
+    return absolute(Path(), str(value)) if isinstance(value, str | Path) else None
 
 
 def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> None:
