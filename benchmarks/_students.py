@@ -76,7 +76,7 @@ def trained(
     """Members after so many epochs; what the training was; and seconds with all that goes before the first step."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    settings: TrainingSettings = replace(SETTINGS["students"], **changes)
+    settings: TrainingSettings = replace(SETTINGS["students"].here(), **changes)
     steps = round(epochs * len(batches))
     fixed: Callable[[float, float, int], int] = lambda *_: steps  # noqa: E731
     started = time.perf_counter()

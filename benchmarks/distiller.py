@@ -41,7 +41,7 @@ from learn2compress.train.views import Views, ViewSpec
 from learn2compress.train.whitening import whiten_stems
 
 MOST_SHARE = 1 / 3
-SETTING = SETTINGS["students"]
+SETTING = SETTINGS["students"].here()
 
 
 class Batches(keras.utils.PyDataset):

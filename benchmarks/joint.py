@@ -41,7 +41,7 @@ MOST_LOST = 0.003
 
 def family(made: Material, specs: list[MemberSpec], narrow_every: int) -> JointFamily:
     """Compiled as a run does it."""
-    settings = SETTINGS["students"]
+    settings = SETTINGS["students"].here()
     members = [trainable(made.source.build(spec).model, settings.dtype, settings.momentum) for spec in specs]
     found = JointFamily(members, settings.temperature, settings.hard, narrow_every=narrow_every)
     compile_family(found, optimizer_for(settings))

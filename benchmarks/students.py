@@ -62,7 +62,7 @@ from learn2compress.train.whitening import whiten_stems
 SIZE, VIEWS = (32, 32), 2
 # Of the validation split and the views: these stay the same while `--seeds` varies weights and order.
 DATA_SEED = 0
-FRESH = SETTINGS["students"]
+FRESH = SETTINGS["students"].here()
 
 ALONE = MemberSpec("student", "fresh", 1.0, SIZE, (24, 32, 48, 64), (1, 2, 1))
 # A family's widest, and two ways to about 97.5 kB: the end narrowed, or every stage.

@@ -135,7 +135,9 @@ def plan_family(
     for candidate, size in zip(chosen, sizes, strict=True):
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    settings = replace(SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters())
+    settings = replace(
+        SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters()
+    ).here()
     return Plan(
         specs=specs,
         parts=tuple(source.build(spec) for spec in specs),

@@ -8,6 +8,7 @@ from typing import Literal
 import keras
 
 from learn2compress.core.member import SourceKind
+from learn2compress.train.dtypes import fastest_dtype
 from learn2compress.train.optimizers import ConvMuon
 
 # Up to this many pixels a side the batch is the route's own.
@@ -20,7 +21,7 @@ class TrainingSettings:
 
     Attributes:
         optimizer: of joint training; Muon moves fresh kernels fast, trained ones keep what they know under Adam.
-        dtype: policy of the layers in joint training.
+        dtype: policy of the layers in joint training; `fastest` is that of `train.dtypes`, see `here`.
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
         narrow_share: share of the joint training's steps that train all members and not the widest alone.
         quantization_share: share of the training time that goes to quantization-aware training.
@@ -48,6 +49,10 @@ class TrainingSettings:
     quantization_share: float
     teacher_rate: float = 0.1
     teacher_loss: float = 1.0
+
+    def here(self) -> TrainingSettings:
+        """The same with the dtype that this machine is fastest in, where it is not said which."""
+        return replace(self, dtype=fastest_dtype()) if self.dtype == "fastest" else self
 
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
         """The same with smaller batches for large images.
@@ -80,7 +85,7 @@ CUTS = TrainingSettings(
 SETTINGS: dict[SourceKind, TrainingSettings] = {
     "students": TrainingSettings(
         optimizer="muon",
-        dtype="mixed_bfloat16",
+        dtype="fastest",
         batch_size=256,
         peak=0.06,
         decay=0.03,
