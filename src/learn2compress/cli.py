@@ -117,6 +117,23 @@ def main() -> None:
     help="joint: a copy of the teacher is trained along with its students.  [default: fixed]",
 )
 @click.option("--sparsity", type=float, help="Share of weights that become zero: smaller zipped.  [default: 0]")
+@click.option(
+    "--precision",
+    multiple=True,
+    metavar="NAMES",
+    help="int8 (unless told otherwise), int8-float, int16x8, float16, dynamic or float32; of several, with commas, "
+    "each member is written in each.",
+)
+@click.option(
+    "--input-type", metavar="TYPE", help="What int8 files take: uint8 (unless told otherwise), int8, float32."
+)
+@click.option("--output-type", metavar="TYPE", help="What they give: uint8 (unless told otherwise), int8, float32.")
+@click.option("--output", metavar="WHAT", help="probabilities (unless told otherwise) or logits.")
+@click.option(
+    "--mixed",
+    metavar="auto|off",
+    help="auto (unless told otherwise): where int8 costs a member more than a point, what hurts most stays float32.",
+)
 @click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
 @click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
 @click.option("--recipe", type=PATH, help="TOML file that says all this, such as a run's recipe.toml.")
@@ -143,6 +160,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.inputs.keras_file import check_keras_file
 
     options["targets"] = options.get("targets") or None
+    options["precision"] = options.get("precision") or None
     names = Recipe.model_fields.keys() & options.keys()
     given = {name: str(value) if isinstance(value := options[name], Path) else value for name in names}
     if not options.get("resume"):

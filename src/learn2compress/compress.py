@@ -46,11 +46,11 @@ from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import with_fitting_members
 from learn2compress.stages.trial import best_by_trial
+from learn2compress.stages.tuning import rounded_members
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import LabelledViews
-from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -80,6 +80,11 @@ def compress(
     preprocess: str | None = None,
     seed: int | None = None,
     sparsity: float | None = None,
+    precision: str | Sequence[str] | None = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    output: str | None = None,
+    mixed: str | None = None,
     preset: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -108,6 +113,12 @@ def compress(
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
+        precision: `int8` (the default), `int8-float`, `int16x8`, `float16`, `dynamic` or `float32`; of several, each
+            member is written in each. See `core.precision.PRECISIONS`.
+        input_type, output_type: `uint8` (the default of `int8`), `int8` or `float32`.
+        output: `probabilities`, the default, or `logits`.
+        mixed: `auto`, the default, keeps the tensors that int8 costs most in float32 where a member loses more than a
+            point by it; `off` never.
         preset: `fast`, `balanced` (the default) or `best`; see `core.recipe.PRESETS`.
         recipe: path of a TOML recipe, such as the `recipe.toml` that a run writes; what is given here goes before it.
         settings: `KEY=VALUE` of the recipe, as in `training.peak=0.02`; go before all else.
@@ -139,6 +150,11 @@ def compress(
         "preprocess": preprocess,
         "seed": seed,
         "sparsity": sparsity,
+        "precision": precision,
+        "input_type": input_type,
+        "output_type": output_type,
+        "output": output,
+        "mixed": mixed,
         "preset": preset,
     }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
@@ -248,16 +264,8 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                 batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
-        quantized = [quantization_ready(member) for member in members]
-        tuning = quantization_aware_training(
-            quantized,
-            batches,
-            progress,
-            settings=plan.settings,
-            keep_zeros=options.sparsity > 0,
-            seconds=time.quantization_seconds,
-            plan_steps=steps_planner(options.training.quantization_steps),
-            checkpoint=checkpoint("quantization"),
+        quantized, tuning = rounded_members(
+            members, batches, plan, time.quantization_seconds, options, progress, checkpoint("quantization")
         )
 
     course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
@@ -272,7 +280,7 @@ def hand_over(
     inputs: Inputs,
     course: Course,
     members: Sequence[keras.Model],
-    quantized: Sequence[keras.Model],
+    quantized: Sequence[keras.Model | None],
     progress: Progress,
     *,
     notes: Sequence[str],
@@ -282,7 +290,7 @@ def hand_over(
     clock, (task, teacher, dataset, baselines) = run.clock, inputs
     with clock.stage("export"):
         written, refused = export_members(
-            course.plan, members, quantized, task, teacher, dataset, run, progress, sparse=options.sparsity > 0
+            course.plan, members, quantized, task, teacher, dataset, run, progress, options=options
         )
 
     with clock.stage("measurement"):

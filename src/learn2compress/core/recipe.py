@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
 RECIPE = "recipe.toml"
 # What a preset sets; whatever else is given goes before it.
@@ -29,6 +30,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+# In a recipe a list; on a command line words with commas.
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: split_names(value) if isinstance(value, str | list | tuple) else value),
+]
 
 
 class _Section(BaseModel):
@@ -95,6 +101,12 @@ class Recipe(_Section):
     teacher: Literal["fixed", "joint"] = "fixed"
     preprocess: str = "auto"
     sparsity: float = 0.0
+    precision: Names = (INT8,)
+    input_type: str = AUTO
+    output_type: str = AUTO
+    output: str = OUTPUTS[0]
+    mixed: str = "auto"
+    mixed_loss: Share = 0.01
     seed: int = 0
     views: ViewsRecipe = ViewsRecipe()
     training: TrainingRecipe = TrainingRecipe()
