@@ -52,7 +52,7 @@ def calibration_images(dataset: Dataset, size: tuple[int, int]) -> Images:
 def float_weights(
     spec: MemberSpec, trained: keras.Model, quantized: keras.Model | None, dataset: Dataset
 ) -> dict[str, Any]:
-    """Which weights a file that is not rounded in training gets: those that are right more often on validation images.
+    """The weights of a file that is not rounded in training: those that are right more often on validation images.
 
     Quantization-aware training is training too: where it ran, the weights behind its rounding may be the better ones.
 
