@@ -127,9 +127,7 @@ def test_a_tensor_that_is_not_rounded_is_written_and_read_in_float32_and_nothing
     assert ports == ["UINT8", "UINT8"]
 
 
-def test_the_file_gives_what_the_widened_model_gives(
-    hard: tuple[Any, Any, Any], inputs: Any, tmp_path: Path
-) -> None:
+def test_the_file_gives_what_the_widened_model_gives(hard: tuple[Any, Any, Any], inputs: Any, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     graph, twin, _ = hard

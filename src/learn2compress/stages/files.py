@@ -15,6 +15,7 @@ from learn2compress.core.family import KeptWider, Mixed
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.precision import FileFormat
+from learn2compress.core.target import Target
 from learn2compress.export.verify import verify
 from learn2compress.export.write import write_member
 from learn2compress.inputs.teacher import Teacher
@@ -165,6 +166,23 @@ def export_file(
         float_parts=parts,
         mixed=mixed,
     )
+
+
+def bounds_broken_by_widening(member: WrittenMember) -> str:
+    """The bounds that the member was chosen for, and holds only as int8 throughout; empty where there are none."""
+    mixed = member.mixed
+    if mixed is None:
+        return ""
+    pairs = {
+        "size": (mixed.int8_size_bytes, mixed.size_bytes),
+        "latency": (mixed.int8_latency_ms, mixed.latency_ms),
+    }
+    broken = []
+    for target in map(Target.parse, member.spec.targets):
+        int8, own = pairs.get(target.metric, (0.0, 0.0))
+        if target.metric in pairs and target.holds(int8) and not target.holds(own):
+            broken.append(target.text)
+    return " and ".join(broken)
 
 
 def _cost(

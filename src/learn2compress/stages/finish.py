@@ -23,8 +23,14 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import accuracy_record, score
 from learn2compress.plan.outcome import collapses
-from learn2compress.stages.files import calibration_images, export_file, file_specs, float_weights
-from learn2compress.stages.mixed import kept_wider
+from learn2compress.stages.files import (
+    bounds_broken_by_widening,
+    calibration_images,
+    export_file,
+    file_specs,
+    float_weights,
+)
+from learn2compress.stages.mixed import Wider, kept_wider
 from learn2compress.stages.planning import Plan
 from learn2compress.tasks import Task
 
@@ -77,7 +83,8 @@ def export_members(
     written, refused = [], []
     with progress.stage("export", len(plan.specs) * len(options.formats)) as stage:
         for spec, before, after in zip(plan.specs, trained, quantized, strict=True):
-            for file_spec, how in zip(file_specs(spec, options.formats), options.formats, strict=True):
+            files = zip(file_specs(spec, options.formats), options.formats, strict=True)
+            for file_spec, how in stage.track(list(files)):
 
                 def export(
                     base: MemberSpec = spec,
@@ -86,17 +93,15 @@ def export_members(
                     before: Any = before,
                     after: Any = after,
                 ) -> dict[str, Any]:
-                    rounded = after is not None and how.kind.rounded_in_training
-                    wider = (
-                        kept_wider(base, before, after, dataset.validation, options, run, progress)
-                        if rounded
-                        else None
-                    )
+                    wider = None
+                    if after is not None and how.kind.rounded_in_training:
+                        wider = kept_wider(base, before, after, dataset.validation, options, run, progress)
                     floats = run.recall(
                         f"float weights of {base.name}", lambda: float_weights(base, before, after, dataset)
                     )
-                    try:
-                        member = export_file(
+
+                    def member(wider: Wider | None) -> WrittenMember:
+                        return export_file(
                             spec,
                             how,
                             before,
@@ -109,9 +114,15 @@ def export_members(
                             floats=floats,
                             options=options,
                         )
+
+                    try:
+                        found = member(wider)
+                        if broken := bounds_broken_by_widening(found):
+                            progress.note(f"{spec.name} stays int8: with parts in float32 it is beyond {broken}")
+                            found = member(None)
                     except VerificationError as error:
                         return {"refused": f"{spec.name} is left out. {error.what}"}
-                    return member.record()
+                    return found.record()
 
                 found = run.recall(f"export of {file_spec.name}", export)
                 if "refused" in found:
@@ -119,7 +130,6 @@ def export_members(
                     progress.warn(refused[-1])
                 else:
                     written.append(WrittenMember.of(file_spec, run.staging / "models", found))
-                stage.advance()
     if not written:
         raise VerificationError("verify.none", f"No member passed verification. {' '.join(refused)}")
     return written, refused
