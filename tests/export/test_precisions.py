@@ -96,9 +96,7 @@ def written_file(member: Member, written: FileFormat, folder: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize(
-    "written", FORMATS, ids=lambda w: f"{w.precision}-{w.input_type}-{w.output_type}-{w.output}"
-)
+@pytest.mark.parametrize("written", FORMATS, ids=lambda w: f"{w.precision}-{w.input_type}-{w.output_type}-{w.output}")
 def test_a_file_takes_pixels_as_they_are_and_agrees_with_its_model(
     member: Member, written: FileFormat, tmp_path: Path
 ) -> None:
