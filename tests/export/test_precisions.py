@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def member() -> Member:
     return Member(folded, quantized, ArraySplit(pixels, np.arange(COUNT) % CLASSES))
 
 
+@pytest.fixture(scope="module")
+def files(member: Member, tmp_path_factory: pytest.TempPathFactory) -> Callable[[FileFormat], Path]:
+    """The file of each format, converted once."""
+    made: dict[FileFormat, Path] = {}
+
+    def file(written: FileFormat) -> Path:
+        if written not in made:
+            made[written] = written_file(member, written, tmp_path_factory.mktemp("files"))
+        return made[written]
+
+    return file
+
+
 def written_file(member: Member, written: FileFormat, folder: Path) -> Path:
     floats = written.input_type == "float32"
 
@@ -98,9 +112,9 @@ def written_file(member: Member, written: FileFormat, folder: Path) -> Path:
 
 @pytest.mark.parametrize("written", FORMATS, ids=lambda w: f"{w.precision}-{w.input_type}-{w.output_type}-{w.output}")
 def test_a_file_takes_pixels_as_they_are_and_agrees_with_its_model(
-    member: Member, written: FileFormat, tmp_path: Path
+    member: Member, files: Callable[[FileFormat], Path], written: FileFormat
 ) -> None:
-    path = written_file(member, written, tmp_path)
+    path = files(written)
     inputs = (member.photos.stacked.astype(np.float32) - 128) / 128
     expected = softmax(np.asarray(member.logits(written)(inputs, training=False), np.float32))
     found = tflite_probabilities(path, member.photos)
@@ -125,9 +139,9 @@ def test_a_file_takes_pixels_as_they_are_and_agrees_with_its_model(
 
 @pytest.mark.parametrize("written", FORMATS, ids=lambda w: f"{w.precision}-{w.input_type}-{w.output_type}")
 def test_everything_in_float32_in_an_integer_file_has_a_reason(
-    member: Member, written: FileFormat, tmp_path: Path
+    files: Callable[[FileFormat], Path], written: FileFormat
 ) -> None:
-    path = written_file(member, written, tmp_path)
+    path = files(written)
     parts, unexplained = float_parts(path, written, {})
     assert unexplained == ()
     if not written.precision.startswith("int"):
@@ -140,17 +154,16 @@ def test_everything_in_float32_in_an_integer_file_has_a_reason(
     assert float_parts(path, FileFormat(), {})[1] == describe(path).float_islands
 
 
-def test_a_float_file_has_no_smaller_weights_than_its_precision_says(member: Member, tmp_path: Path) -> None:
+def test_a_wider_precision_is_a_larger_file(files: Callable[[FileFormat], Path]) -> None:
     sizes = {
-        written.precision: written_file(member, written, tmp_path / written.precision).stat().st_size
-        for written in file_formats(["float32", "float16", "int8"])
+        written.precision: files(written).stat().st_size for written in file_formats(["float32", "float16", "int8"])
     }
     assert sizes["float32"] > 1.2 * sizes["float16"] > 1.2 * sizes["int8"]
 
 
-def test_mediapipe_reads_float_pixels_as_litert_is_fed(member: Member, tmp_path: Path) -> None:
+def test_mediapipe_reads_float_pixels_as_litert_is_fed(member: Member, files: Callable[[FileFormat], Path]) -> None:
     mediapipe = pytest.importorskip("mediapipe")
-    path = written_file(member, file_formats(["float16"])[0], tmp_path)
+    path = files(file_formats(["float16"])[0])
     options = mediapipe.tasks.vision.ImageClassifierOptions(
         base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(path)), max_results=1
     )
