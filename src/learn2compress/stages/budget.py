@@ -19,6 +19,8 @@ from learn2compress.train.mirroring import mirroring_is_harmless
 LEAST_SHARE = 0.2
 # To cut out and judge a member that was not trained; building it takes the most.
 SEARCH_SECONDS = 6.0
+# LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
+PLAIN_KERNELS = {"int16x8": 20}
 
 
 def mirrored(options: Options, teacher: Teacher, dataset: Dataset) -> bool:
@@ -45,7 +47,7 @@ def planned_phases(
     """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
 
     def find_out() -> dict[str, float]:
-        finish = finish_estimate(plan, dataset, baselines, rate, len(options.formats))
+        finish = finish_estimate(plan, dataset, baselines, rate, sum(PLAIN_KERNELS.get(w.precision, 1) for w in options.formats))
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
@@ -66,7 +68,7 @@ def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rat
     Args:
         baselines: the teacher's files, float32 first; may be empty.
         rate: images per second of the teacher's labeller.
-        files: of each member.
+        files: of each member; a slow one counts as several.
     """
     images = len(dataset.validation) + len(dataset.test)
     # Images that are read from disk take as long to decode for a small member as for a large one.
