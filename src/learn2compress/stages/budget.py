@@ -47,7 +47,8 @@ def planned_phases(
     """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
 
     def find_out() -> dict[str, float]:
-        finish = finish_estimate(plan, dataset, baselines, rate, sum(PLAIN_KERNELS.get(w.precision, 1) for w in options.formats))
+        files = sum(PLAIN_KERNELS.get(written.precision, 1) for written in options.formats)
+        finish = finish_estimate(plan, dataset, baselines, rate, files)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
