@@ -15,7 +15,7 @@ from learn2compress.measure.graph import describe
 from learn2compress.stages.files import ready_to_write
 from learn2compress.stages.float_parts import float_parts
 from learn2compress.train.fake_quant import fake_quantize, set_tracking
-from learn2compress.train.mixed import float_layers, rounded_tensors, search, widened
+from learn2compress.train.mixed import coarsest, float_layers, rounded_tensors, search, widened
 from learn2compress.train.quantize import folded
 
 SIZE, COUNT = 12, 128
@@ -88,6 +88,13 @@ def test_the_tensor_that_was_made_hard_is_found_and_brings_the_accuracy_back(
     assert found.sensitivities[0].accuracy > 0
     assert {one.layer for one in found.sensitivities} == set(rounded_tensors(twin))
     assert len(steps) == len(found.sensitivities)
+
+
+def test_the_coarsest_rounding_is_known_without_trying(hard: tuple[Any, Any, Any], inputs: Any) -> None:
+    graph, twin, _ = hard
+    order = coarsest(twin, graph, rounded_tensors(twin), inputs[:16])
+    assert order[0] == "b_depthwise"
+    assert set(order) == set(rounded_tensors(twin))
 
 
 def test_nothing_is_widened_where_the_loss_is_small_enough(hard: tuple[Any, Any, Any], inputs: Any) -> None:

@@ -12,13 +12,13 @@ from learn2compress.core.dataset import ImageSplit
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
-from learn2compress.train.mixed import float_layers, rounded_tensors, search, widened
+from learn2compress.train.mixed import TRIED_ALONE, float_layers, rounded_tensors, search, widened
 from learn2compress.train.quantize import folded, predict, unquantized
 from learn2compress.train.trainable import scaled
 
 # Pixels of all the images that sensitivity is measured on: 256 images of 32 px.
 SENSITIVITY_PIXELS = 256 * 32 * 32
-FEWEST_IMAGES, MOST_IMAGES = 64, 256
+FEWEST_IMAGES, MOST_IMAGES = 48, 256
 # A loss is more than chance when it is so many standard deviations of the images on which the two differ.
 SURE = 2.0
 # What is kept in float32 must bring back at least this share of the loss.
@@ -102,7 +102,9 @@ def _find(
     chosen = np.arange(min(images, len(validation)))
     # A file that gives logits as integers has to round them.
     last = quantized.layers[-1].name.removesuffix("_quant")
-    with progress.stage(f"mixed precision of {spec.name}", len(rounded_tensors(quantized))) as stage:
+    with progress.stage(
+        f"mixed precision of {spec.name}", min(TRIED_ALONE, len(rounded_tensors(quantized)))
+    ) as stage:
         result = search(
             quantized,
             folded(trained),

@@ -1,7 +1,8 @@
 """Mixed precision: which tensors of a fake-quantized member cost the most by being rounded, by trying each.
 
-One tensor at a time is left unrounded, and it is measured how much nearer the outputs come to those of the same
-weights without any rounding. The worst are kept in float32, one after the other, until the loss is small enough.
+Where there are many tensors, those go first whose rounding is coarsest beside what their channels hold. Of these one
+at a time is left unrounded, and it is measured how much nearer the outputs come to those of the same weights without
+any rounding. The worst are kept in float32, one after the other, until the loss is small enough.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from learn2compress.train.fake_quant import QuantActivation, computed_in_float, 
 
 # More of a member in float32 than this is no int8 member any more.
 MOST_WIDE = 4
+# So many tensors are tried alone; a step of rounding says beforehand which are worth it.
+TRIED_ALONE = 12
+STATISTICS_IMAGES = 16
 # After the first, only so many of those that hurt most alone are tried together with what is kept.
 TRIED_TOGETHER = 6
 BATCH = 64
@@ -82,6 +86,37 @@ def float_layers(template: keras.Model, wide: Collection[str]) -> tuple[str, ...
     return tuple(layer.name for layer in template.layers if layer.name in found)
 
 
+def coarsest(
+    quantized: keras.Model, template: keras.Model, names: Collection[str], inputs: NDArray[np.float32]
+) -> list[str]:
+    """The layers by how coarsely their outputs are rounded, the coarsest first.
+
+    The measure is the variance of the rounding, step^2 / 12, over that of what a channel holds, averaged over the
+    channels (each at most 1: more than lost nothing can be).
+
+    Args:
+        quantized: has the ranges.
+        template: the folded graph with the trained weights.
+        names: of the layers.
+        inputs: a few, (n, height, width, 3).
+    """
+    order = list(names)
+    if not order:
+        return []
+    outputs = keras.Model(template.input, [template.get_layer(name).output for name in order])(inputs)
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    shares = {}
+    for name, output in zip(order, outputs, strict=True):
+        ranges = quantized.get_layer(name + SUFFIX)
+        step = (float(ranges.high) - float(ranges.low)) / 255
+        values = np.asarray(output, np.float32)
+        variance = values.reshape(-1, values.shape[-1]).var(axis=0)
+        # A channel that never changes has nothing to lose.
+        live = variance[variance > 0]
+        shares[name] = float(np.minimum(step**2 / 12 / live, 1).mean()) if live.size else 0.0
+    return sorted(order, key=lambda name: -shares[name])
+
+
 def search(
     quantized: keras.Model,
     template: keras.Model,
@@ -118,7 +153,7 @@ def search(
 
     whole, right = measured(())
     alone = []
-    for name in candidates:
+    for name in coarsest(quantized, template, candidates, inputs[:STATISTICS_IMAGES])[:TRIED_ALONE]:
         distance, accuracy = measured((name,))
         alone.append(Sensitivity(name, 1 - distance / max(whole, 1e-9), accuracy - right))
         advance()
