@@ -110,6 +110,7 @@ def test_nothing_is_widened_where_the_loss_is_small_enough(hard: tuple[Any, Any,
         ("b_depthwise", {"b_depthwise", "b"}),
         ("a_relu", {"a", "a_relu", "b_depthwise", "sum", "out"}),
         ("out", {"sum", "out", "pool"}),
+        ("pool", {"sum", "out", "pool", "logits"}),
         ("logits", {"logits"}),
     ],
 )

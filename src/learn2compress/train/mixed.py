@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.train.fake_quant import QuantActivation, computed_in_float, fake_quantize
+from learn2compress.graph import walk
+from learn2compress.train.fake_quant import QuantActivation, computed_in_float, fake_quantize, is_rounded
 
 # More of a member in float32 than this is no int8 member any more.
 MOST_WIDE = 4
@@ -25,6 +26,8 @@ STATISTICS_IMAGES = 16
 TRIED_TOGETHER = 6
 BATCH = 64
 SUFFIX = "_quant"
+# What the converter gives the scale of their input where they are given none.
+FOLLOW_THEIR_INPUT = ("GlobalAveragePooling2D", "Concatenate")
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,32 @@ def widened(quantized: keras.Model, template: keras.Model, wide: Collection[str]
         template: the folded graph that it was made from.
         wide: names of these layers.
     """
-    model = fake_quantize(template, wide)
+    model = fake_quantize(template, _closed(template, wide))
     for layer in model.layers:
         if layer.weights:
             layer.set_weights(quantized.get_layer(layer.name).get_weights())
     return model
 
 
+def _closed(template: keras.Model, wide: Collection[str]) -> set[str]:
+    """With the tensors that follow: where a mean is given no scale, the converter takes that of its input."""
+    producers = {layer.name: (layer, inputs) for layer, inputs in walk.nodes(template)}
+    users = walk.consumers(template)
+    found = set(wide)
+    waiting = list(wide)
+    while waiting:
+        layer, inputs = producers[waiting.pop()]
+        if type(layer).__name__ not in FOLLOW_THEIR_INPUT and is_rounded(layer, users):
+            continue
+        new = [producer.name for producer in inputs if producer.name not in found]
+        found.update(name for name in new if is_rounded(producers[name][0], users))
+        waiting += new
+    return found
+
+
 def float_layers(template: keras.Model, wide: Collection[str]) -> tuple[str, ...]:
     """Names of the layers that compute in float32 then, in the order of the graph."""
-    found = computed_in_float(template, wide)
+    found = computed_in_float(template, _closed(template, wide))
     return tuple(layer.name for layer in template.layers if layer.name in found)
 
 
