@@ -84,6 +84,11 @@ MISTAKES = [
     (["--students", "0"], "option.students"),
     (["--from", "scratch"], "option.route"),
     (["--seed", "-1"], "option.seed"),
+    (["--precision", "int4"], "option.precision"),
+    (["--precision", "int8,float32", "--input-type", "uint8"], "option.input_type"),
+    (["--precision", "int8-float", "--output-type", "int8"], "option.output_type"),
+    (["--output", "scores"], "option.output"),
+    (["--mixed", "on"], "option.mixed"),
 ]
 
 

@@ -676,3 +676,77 @@ def test_one_progress_serves_several_runs(tmp_path: Path) -> None:
         l2c.compress(lambda images: images, "nowhere", out=tmp_path / "family", progress=progress)
     progress.note("the next run begins")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def hard_for_int8(shapes: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """A family from a teacher that says what the other says, but one of its channels is 300 times as large."""
+    import keras
+
+    from learn2compress.compress import compress
+
+    teacher = keras.models.clone_model(shapes.teacher)
+    teacher.set_weights(shapes.teacher.get_weights())
+    scale, shift, *statistics = teacher.get_layer("norm1").get_weights()
+    scale[0], shift[0] = 300 * scale[0], 300 * shift[0]
+    teacher.get_layer("norm1").set_weights([scale, shift, *statistics])
+    kernel, *rest = teacher.get_layer("conv2").get_weights()
+    kernel[:, :, 0] /= 300
+    teacher.get_layer("conv2").set_weights([kernel, *rest])
+    return compress(
+        teacher,
+        shapes.folder,
+        out=tmp_path_factory.mktemp("hard") / "family",
+        route="cuts",
+        students=1,
+        budget=SHORTEST,
+        precision=["int8", "float16"],
+        output="logits",
+        settings=[
+            "training.joint_steps=30",
+            "training.quantization_steps=30",
+            # Steps of the usual size would take the large channel apart.
+            "training.peak=1e-5",
+            "training.quantization_peak=1e-6",
+            "views.count=1",
+        ],
+    )
+
+
+def test_a_member_is_written_in_each_precision_and_each_file_does_what_is_said(
+    hard_for_int8: Family, shapes: Shapes
+) -> None:
+    from learn2compress.measure.graph import describe, gives_logits
+
+    members = {member.precision: member for member in hard_for_int8.members}
+    assert [member.name for member in hard_for_int8.members] == ["small-int8", "small-float16"]
+    for precision, port in {"int8": "uint8", "float16": "float32"}.items():
+        member = members[precision]
+        path = hard_for_int8.path(member)
+        found = describe(path)
+        assert (member.input_type, member.output_type, member.output) == (port, port, "logits")
+        assert [tensor.dtype.lower() for tensor in (*found.inputs, *found.outputs)] == [port, port]
+        assert gives_logits(path)
+        assert (hard_for_int8.folder / member.keras_file).is_file()
+        done = CliRunner().invoke(main, ["evaluate", str(path), "--data", str(shapes.folder), "--json"])
+        assert json.loads(done.stdout)["accuracy"] == pytest.approx(member.accuracy.test)
+    report = (hard_for_int8.folder / "report.html").read_text()
+    assert "small-float16" in report
+    assert "Kept in float32" in report
+
+
+def test_what_int8_costs_too_much_stays_in_float32_and_is_named(hard_for_int8: Family) -> None:
+    from learn2compress.measure.graph import describe
+
+    member = next(member for member in hard_for_int8.members if member.precision == "int8")
+    mixed = member.mixed
+    assert mixed is not None
+    assert mixed.int8_loss > 0.1
+    assert mixed.loss < mixed.int8_loss / 2
+    assert set(mixed.sensitivity) >= {kept.output_of for kept in mixed.kept}
+    assert any("conv1" in kept.layers or "relu1" in kept.layers for kept in mixed.kept)
+    assert mixed.size_bytes > mixed.int8_size_bytes
+    found = describe(hard_for_int8.path(member))
+    assert found.float_islands
+    assert {label for part in member.float_parts for label in part.operators} == set(found.float_islands)
+    assert member.accuracy.validation > member.float_accuracy_validation - 0.1

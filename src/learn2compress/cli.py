@@ -134,8 +134,8 @@ def main() -> None:
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
     "or MEAN,STD.  [default: auto]",
 )
-@click.option("--input", "input_name", metavar="NAME", help="The model's input that takes the image.")
-@click.option("--output", "output_name", metavar="NAME", help="The model's output (or tensor) of the scores.")
+@click.option("--model-input", "input_name", metavar="NAME", help="The model's input that takes the image.")
+@click.option("--model-output", "output_name", metavar="NAME", help="The model's output (or tensor) of the scores.")
 @click.option(
     "--teacher",
     metavar="fixed|joint",
@@ -146,6 +146,23 @@ def main() -> None:
     "--backend",
     metavar="tensorflow|jax",
     help="What trains: jax, an extra, uses all GPUs, TPUs or other devices of this machine.  [default: tensorflow]",
+)
+@click.option(
+    "--precision",
+    multiple=True,
+    metavar="NAMES",
+    help="int8 (unless told otherwise), int8-float, int16x8, float16, dynamic or float32; of several, with commas, "
+    "each member is written in each.",
+)
+@click.option(
+    "--input-type", metavar="TYPE", help="What int8 files take: uint8 (unless told otherwise), int8, float32."
+)
+@click.option("--output-type", metavar="TYPE", help="What they give: uint8 (unless told otherwise), int8, float32.")
+@click.option("--output", metavar="WHAT", help="probabilities (unless told otherwise) or logits.")
+@click.option(
+    "--mixed",
+    metavar="auto|off",
+    help="auto (unless told otherwise): where int8 costs a member more than a point, what hurts most stays float32.",
 )
 @click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
 @click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
@@ -175,6 +192,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.inputs.model_files.kinds import check_model_file
 
     options["targets"] = options.get("targets") or None
+    options["precision"] = options.get("precision") or None
     names = Recipe.model_fields.keys() & options.keys()
     given = {name: str(value) if isinstance(value := options[name], Path) else value for name in names}
     if not options.get("resume"):
@@ -243,8 +261,10 @@ def _command_line() -> str:
 @click.argument("model", type=PATH, required=False)
 @click.option("--data", type=PATH, help="Look at this data, and at how the model does on it.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
-@click.option("--input", "input_name", metavar="NAME", default="", help="The model's input that takes the image.")
-@click.option("--output", "output_name", metavar="NAME", default="", help="The model's output of the scores.")
+@click.option(
+    "--model-input", "input_name", metavar="NAME", default="", help="The model's input that takes the image."
+)
+@click.option("--model-output", "output_name", metavar="NAME", default="", help="The model's output of the scores.")
 @as_json
 @_errors
 def inspect(

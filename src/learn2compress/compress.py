@@ -82,6 +82,11 @@ def compress(
     seed: int | None = None,
     sparsity: float | None = None,
     backend: str | None = None,
+    precision: str | Sequence[str] | None = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    output: str | None = None,
+    mixed: str | None = None,
     preset: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -112,6 +117,12 @@ def compress(
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
         backend: what trains: `tensorflow`, the default, or `jax`, an extra, on all local devices.
+        precision: `int8` (the default), `int8-float`, `int16x8`, `float16`, `dynamic` or `float32`; of several, each
+            member is written in each. See `core.precision.PRECISIONS`.
+        input_type, output_type: `uint8` (the default of `int8`), `int8` or `float32`.
+        output: `probabilities`, the default, or `logits`.
+        mixed: `auto`, the default, keeps the tensors that int8 costs most in float32 where a member loses more than a
+            point by it; `off` never.
         preset: `fast`, `balanced` (the default) or `best`; see `core.recipe.PRESETS`.
         recipe: path of a TOML recipe, such as the `recipe.toml` that a run writes; what is given here goes before it.
         settings: `KEY=VALUE` of the recipe, as in `training.peak=0.02`; go before all else.
@@ -146,6 +157,11 @@ def compress(
         "seed": seed,
         "sparsity": sparsity,
         "backend": backend,
+        "precision": precision,
+        "input_type": input_type,
+        "output_type": output_type,
+        "output": output,
+        "mixed": mixed,
         "preset": preset,
     }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
@@ -254,7 +270,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                 batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
-        elsewhere.train("quantization", time.quantization_seconds)
+        elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)
         quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
     course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
@@ -269,7 +285,7 @@ def hand_over(
     inputs: Inputs,
     course: Course,
     members: Sequence[keras.Model],
-    quantized: Sequence[keras.Model],
+    quantized: Sequence[keras.Model | None],
     progress: Progress,
     *,
     notes: Sequence[str],
@@ -279,7 +295,7 @@ def hand_over(
     clock, (task, teacher, dataset, baselines) = run.clock, inputs
     with clock.stage("export"):
         written, refused = export_members(
-            course.plan, members, quantized, task, teacher, dataset, run, progress, sparse=options.sparsity > 0
+            course.plan, members, quantized, task, teacher, dataset, run, progress, options=options
         )
 
     with clock.stage("measurement"):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.family import Accuracy, DatasetSummary, Member, Model, Ratio, Verification
+from learn2compress.core.family import (
+    Accuracy,
+    DatasetSummary,
+    FloatPart,
+    Member,
+    Mixed,
+    Model,
+    Ratio,
+    Verification,
+)
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.pareto import pareto_front
+from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.models import FileMeasurements
 
@@ -22,7 +32,7 @@ class WrittenMember:
     """A member whose file was written and verified.
 
     `float_validation` and `float_test` are accuracies of the trained model before quantization; `zeros` is the share
-    of zeros among its kernels' weights.
+    of zeros among its kernels' weights. `written` is how, `float_parts` and `mixed` what of an integer file is not.
     """
 
     spec: MemberSpec
@@ -31,6 +41,9 @@ class WrittenMember:
     float_test: float
     verification: Verification
     zeros: float
+    written: FileFormat = FULL_INT8
+    float_parts: tuple[FloatPart, ...] = ()
+    mixed: Mixed | None = None
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold of it."""
@@ -40,6 +53,9 @@ class WrittenMember:
             "float_test": self.float_test,
             "verification": self.verification.model_dump(mode="json"),
             "zeros": self.zeros,
+            "written": asdict(self.written),
+            "float_parts": [part.model_dump(mode="json") for part in self.float_parts],
+            "mixed": self.mixed.model_dump(mode="json") if self.mixed else None,
         }
 
     @staticmethod
@@ -52,6 +68,9 @@ class WrittenMember:
             float_test=record["float_test"],
             verification=Verification.model_validate(record["verification"]),
             zeros=record["zeros"],
+            written=FileFormat(**record["written"]),
+            float_parts=tuple(map(FloatPart.model_validate, record["float_parts"])),
+            mixed=Mixed.model_validate(record["mixed"]) if record["mixed"] else None,
         )
 
 
@@ -96,11 +115,18 @@ def describe_models(
     own = measured[len(files) :]
     members = [
         Member(
-            **_model(w.spec.name, f"models/{w.path.name}", figures, _words(w.spec)).model_dump(),
+            **_model(w.spec.name, f"models/{w.path.name}", figures, _words(w)).model_dump(),
             keras_file=f"models/{w.spec.name}.keras",
             width=w.spec.width,
             depth=w.spec.depth,
             input_size=w.spec.input_size,
+            precision=w.written.precision,
+            precision_means=w.written.meaning,
+            input_type=w.written.input_type,
+            output_type=w.written.output_type,
+            output=w.written.output,
+            float_parts=w.float_parts,
+            mixed=w.mixed,
             float_accuracy_validation=w.float_validation,
             float_accuracy_test=w.float_test,
             verification=w.verification,
@@ -117,12 +143,13 @@ def describe_models(
     return _against(reference, reference), models, marked
 
 
-def _words(spec: MemberSpec) -> str:
+def _words(written: WrittenMember) -> str:
+    spec, precision = written.spec, written.written.precision
     if spec.cut:
-        return f"the teacher's own layers up to {spec.cut}, int8"
+        return f"the teacher's own layers up to {spec.cut}, {precision}"
     if spec.route == "teacher":
-        return f"the teacher's own layers with {100 * spec.width:.0f} % of their weights, int8"
-    return f"student of {spec.depth} weight layers, channels {'-'.join(map(str, spec.channels))}, int8"
+        return f"the teacher's own layers with {100 * spec.width:.0f} % of their weights, {precision}"
+    return f"student of {spec.depth} weight layers, channels {'-'.join(map(str, spec.channels))}, {precision}"
 
 
 def _model(name: str, file: str, figures: FileMeasurements, description: str) -> Model:

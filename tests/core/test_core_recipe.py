@@ -125,7 +125,7 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_every_key_can_be_set() -> None:
     values: dict[str, Any] = {"preset": "fast", "views.mirrored": "true", "training.optimizer": "sgd"}
-    values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax"}
+    values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax", "precision": "int8,float16"}
     numbers = {"views.count": 3, "training.batch_size": 8}
     shares = dict.fromkeys(("training.hard", "training.momentum", "training.warmup", "sparsity"), 0.5)
     for key in keys():

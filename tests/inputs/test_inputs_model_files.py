@@ -206,7 +206,7 @@ def test_of_several_outputs_the_one_that_is_named_is_used(keras, tf, dataset, tm
     with pytest.raises(InputError, match=r"logits.*scores|scores.*logits") as caught:
         load_teacher(path, dataset=dataset)
     assert caught.value.code == "teacher.many_outputs"
-    assert "--output" in caught.value.fix
+    assert "--model-output" in caught.value.fix
     kinds = [load_teacher(path, dataset=dataset, names=Names("picture", out)) for out in ("scores", "logits")]
     assert [teacher.outputs for teacher in kinds] == ["probabilities", "logits"]
     assert kinds[0].fingerprint != kinds[1].fingerprint

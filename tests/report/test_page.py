@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from learn2compress.core.family import Family
-from learn2compress.report.page import write_report
+from learn2compress.report.page import render, write_report
 
 HOSTILE = ("<script>alert(1)</script>", '" onmouseover="alert(1)', "a & b", "</td></table>", "{{ 7 * 7 }}")
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -173,3 +173,36 @@ def test_report_is_made_without_tensorflow_keras_or_litert() -> None:
         "assert mine <= {'core', 'report'}, mine\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_a_precision_means_and_what_stays_in_float32_is_said(family: Family) -> None:
+    from learn2compress.core.family import FloatPart, KeptWider, Mixed
+
+    assert 'id="precision"' not in render(family)
+    mixed = Mixed(
+        kept=(KeptWider(output_of="block3", layers=("block3", "block4"), accuracy_alone=0.031, distance_alone=0.7),),
+        most_loss=0.01,
+        int8_loss=0.042,
+        loss=0.008,
+        images=341,
+        sensitivity={"block3": 0.7, "stem": 0.1},
+        int8_size_bytes=90_000,
+        size_bytes=120_000,
+        int8_latency_ms=0.18,
+        latency_ms=0.25,
+    )
+    part = FloatPart(operators=("4:CONV_2D",), reason="the output of block3 is kept in float32: see mixed")
+    odd = family.members[2].model_copy(update={"mixed": mixed, "float_parts": (part,), "precision_means": "int8"})
+    floating = family.members[1].model_copy(
+        update={"precision": "float16", "input_type": "float32", "output_type": "float32"}
+    )
+    page = render(family.model_copy(update={"members": (family.members[0], floating, odd)}))
+    for words in (
+        'id="precision"',
+        "4:CONV_2D",
+        "block3, block4",
+        "4.2 points",
+        "120 kB instead of 90 kB",
+        "float16",
+    ):
+        assert words in page, words

@@ -74,3 +74,54 @@ def test_python_snippet_runs_and_prints_the_labels(
     assert FakeInterpreter.fed.shape == (1, 96, 96, 3)
     assert FakeInterpreter.fed.dtype == np.uint8
     assert capsys.readouterr().out.split() == ["shoes", "0.852", "skirt", "0.125", "hat", "0.023"]
+
+
+@pytest.mark.parametrize("output", ["probabilities", "logits"])
+@pytest.mark.parametrize(
+    ("input_type", "output_type"), [("float32", "float32"), ("int8", "int8"), ("float32", "uint8")]
+)
+def test_code_follows_the_types(family: Family, input_type: str, output_type: str, output: str) -> None:
+    member = family.members[0].model_copy(
+        update={"input_type": input_type, "output_type": output_type, "output": output}
+    )
+    made = snippets(member)
+    libraries = {snippet.library for snippet in made}
+    # MediaPipe feeds no int8, and shows what comes out as if it were a probability.
+    assert ("MediaPipe Tasks" in libraries) == (output == "probabilities" and input_type != "int8")
+    for snippet in made:
+        assert "@" not in snippet.code
+        for opening, closing in ("{}", "()", "[]"):
+            assert snippet.code.count(opening) == snippet.code.count(closing), snippet.library
+
+
+@pytest.mark.parametrize("output", ["probabilities", "logits"])
+def test_python_code_of_a_float_file_runs(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    class FloatInterpreter(FakeInterpreter):
+        def get_output_details(self) -> list[dict[str, Any]]:
+            return [{"index": 9, "quantization": (0.0, 0)}]
+
+        def get_tensor(self, index: int) -> np.ndarray:
+            scores = np.array([[0.1, 0.7, 0.2]], np.float32)
+            return np.log(scores) + 3 if output == "logits" else scores
+
+    (tmp_path / "models").mkdir()
+    model = tmp_path / "models" / "large.tflite"
+    model.write_bytes(b"flatbuffer")
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("labels.txt", "hat\nshoes\nskirt")
+    Image.new("RGB", (200, 100), (10, 20, 30)).save(tmp_path / "photo.jpg")
+    module = types.ModuleType("ai_edge_litert.interpreter")
+    module.Interpreter = FloatInterpreter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    monkeypatch.chdir(tmp_path)
+    member = family.members[0].model_copy(
+        update={"input_type": "float32", "output_type": "float32", "output": output}
+    )
+    code = next(s.code for s in snippets(member) if s.language == "Python")
+    exec(compile(code, "snippet", "exec"), {})
+    assert FakeInterpreter.fed.dtype == np.float32
+    assert FakeInterpreter.fed.max() == 30
+    assert capsys.readouterr().out.split() == ["shoes", "0.700", "skirt", "0.200", "hat", "0.100"]

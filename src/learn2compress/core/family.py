@@ -55,6 +55,46 @@ class Verification(Record):
     max_probability_difference: float
 
 
+class FloatPart(Record):
+    """Operators of an integer file that handle float32, as `POSITION:NAME`, and why they are there."""
+
+    operators: tuple[str, ...]
+    reason: str
+
+
+class KeptWider(Record):
+    """A tensor of an int8 member that stays in float32.
+
+    `layers` are those that compute in float32 because of it. When this tensor alone is not rounded, `accuracy_alone`
+    is the fraction of the images that is right again, and `distance_alone` the share of the distance to the unrounded
+    outputs that goes.
+    """
+
+    output_of: str
+    layers: tuple[str, ...]
+    accuracy_alone: float
+    distance_alone: float
+
+
+class Mixed(Record):
+    """Why parts of an int8 member stay in float32, and what that costs.
+
+    Losses are of accuracy on the validation split, against the trained weights before any rounding. `sensitivity` has
+    the `distance_alone` of every tensor that was tried.
+    """
+
+    kept: tuple[KeptWider, ...]
+    most_loss: float
+    int8_loss: float
+    loss: float
+    images: int
+    sensitivity: dict[str, float]
+    int8_size_bytes: int
+    size_bytes: int
+    int8_latency_ms: float
+    latency_ms: float
+
+
 class Model(Record):
     """One file and what was measured of it. Teacher, baselines and members all carry these keys.
 
@@ -79,8 +119,11 @@ class Model(Record):
 class Member(Model):
     """A member: a model of the family.
 
-    `float_accuracy_validation` and `float_accuracy_test` are those of the trained model before quantization; `zeros`
-    is the share of zeros among its kernels' weights, where sparsity was asked for.
+    `precision` is a name of `core.precision.PRECISIONS` and `precision_means` says it in a sentence; `input_type`,
+    `output_type` and `output` are what an app feeds and gets. `float_parts` names what an integer file does in
+    float32, and `mixed` says why parts of it stay so. `float_accuracy_validation` and `float_accuracy_test` are those
+    of the trained model before quantization; `zeros` is the share of zeros among its kernels' weights, where sparsity
+    was asked for.
     """
 
     keras_file: str
@@ -88,6 +131,12 @@ class Member(Model):
     depth: int
     input_size: tuple[int, int]
     precision: str = "int8"
+    precision_means: str = ""
+    input_type: str = "uint8"
+    output_type: str = "uint8"
+    output: str = "probabilities"
+    float_parts: tuple[FloatPart, ...] = ()
+    mixed: Mixed | None = None
     float_accuracy_validation: float
     float_accuracy_test: float
     verification: Verification

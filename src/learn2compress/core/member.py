@@ -27,6 +27,7 @@ class MemberSpec:
         depth: number of weight layers, for people.
         input_size: (height, width) of the images it takes.
         targets: the targets it was chosen to satisfy.
+        precision: of the file it is written as; see `core.precision`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class MemberSpec:
     removals: int = 0
     depth: int = 0
     targets: tuple[str, ...] = ()
+    precision: str = "int8"
 
     def contains(self, other: MemberSpec) -> bool:
         """Whether no stage of another of the same family is wider or deeper; of other routes it is not known here."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.precision import FULL_INT8, FileFormat, file_formats
 from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
@@ -17,11 +18,16 @@ MOST_STUDENTS = 8
 MOST_SPARSITY = 0.95
 # NumPy takes no larger ones.
 LARGEST_SEED = 2**32 - 1
+MIXED = ("auto", "off")
 
 
 @dataclass(frozen=True)
 class Options:
-    """The checked options of a run; see `learn2compress.compress` for what they mean."""
+    """The checked options of a run; see `learn2compress.compress` for what they mean.
+
+    `formats` are the files that each member is written as; a member whose int8 loses more than `mixed_loss` is looked
+    into where `mixed` says so.
+    """
 
     students: int
     targets: tuple[Target, ...]
@@ -36,6 +42,14 @@ class Options:
     backend: str
     views: ViewsRecipe
     training: TrainingRecipe
+    formats: tuple[FileFormat, ...] = (FULL_INT8,)
+    mixed: bool = True
+    mixed_loss: float = 0.01
+
+    @property
+    def rounded_in_training(self) -> bool:
+        """Whether any of the files needs quantization-aware training."""
+        return any(written.kind.rounded_in_training for written in self.formats)
 
     @staticmethod
     def of(recipe: Recipe) -> Options:
@@ -75,6 +89,10 @@ class Options:
                 f"A teacher can't be trained along (--teacher joint) on {recipe.backend}.",
                 "leave out one of --backend and --teacher.",
             )
+        if recipe.mixed not in MIXED:
+            raise InputError(
+                "option.mixed", f"--mixed {recipe.mixed!r} is not known.", f"use one of {', '.join(MIXED)}."
+            )
         return Options(
             students=students,
             targets=tuple(Target.parse(text) for text in recipe.targets),
@@ -89,6 +107,9 @@ class Options:
             backend=recipe.backend,
             views=recipe.views,
             training=recipe.training,
+            formats=file_formats(recipe.precision, recipe.input_type, recipe.output_type, recipe.output),
+            mixed=recipe.mixed == "auto",
+            mixed_loss=recipe.mixed_loss,
         )
 
 

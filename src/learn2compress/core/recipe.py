@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
 RECIPE = "recipe.toml"
 # What a preset sets; whatever else is given goes before it.
@@ -30,6 +31,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+# In a recipe a list; on a command line words with commas.
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: split_names(value) if isinstance(value, str | list | tuple) else value),
+]
 
 
 class _Section(BaseModel):
@@ -99,6 +105,12 @@ class Recipe(_Section):
     input_name: str = ""
     output_name: str = ""
     sparsity: float = 0.0
+    precision: Names = (INT8,)
+    input_type: str = AUTO
+    output_type: str = AUTO
+    output: str = OUTPUTS[0]
+    mixed: str = "auto"
+    mixed_loss: Share = 0.01
     seed: int = 0
     backend: Literal["tensorflow", "jax"] = "tensorflow"
     views: ViewsRecipe = ViewsRecipe()

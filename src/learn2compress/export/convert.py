@@ -11,9 +11,12 @@ import numpy as np
 
 from learn2compress.core.dataset import Images
 from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.core.silence import silenced
 
 IDENTIFIER = b"TFL3"
+# Operators that scale float32 pixels carry this in their names, so that verification knows them.
+PIXELS_SCOPE = "pixels"
 
 
 def check_backend() -> None:
@@ -68,21 +71,62 @@ def _convert(converter: Any, what: str) -> bytes:
     return model
 
 
-def to_int8(quantized: keras.Model, size: tuple[int, int]) -> bytes:
-    """Writes a fake-quantized model (see `train.fake_quant`) as full-int8, uint8 pixels in, uint8 probabilities out.
+def to_int8(quantized: keras.Model, size: tuple[int, int], written: FileFormat = FULL_INT8) -> bytes:
+    """Writes a fake-quantized model (see `train.fake_quant`) as int8; by default uint8 goes in and out.
 
     Args:
-        quantized: maps `(pixels - 128) / 128` to probabilities, with fake quantization on input and output.
+        quantized: maps `(pixels - 128) / 128` to probabilities or logits, with fake quantization on input and output.
         size: (height, width) of the input.
+        written: the types of input and output. An integer input holds the pixels themselves: the scale lies in its
+            quantization parameters. In front of a float32 input the scale is two operators in float32.
     """
     import tensorflow as tf
 
-    converter = _converter(lambda x: quantized(x, training=False), size)
+    floats = written.input_type == "float32"
+    converter = _converter(from_pixels(quantized) if floats else lambda x: quantized(x, training=False), size)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
+    converter.inference_input_type = getattr(tf, written.input_type)
+    converter.inference_output_type = getattr(tf, written.output_type)
     return _convert(converter, "the quantized member")
+
+
+def from_pixels(model: keras.Model) -> Callable[[Any], Any]:
+    """The function from pixels 0.0 to 255.0 that puts their scale in front of a member's model."""
+    import tensorflow as tf
+
+    def call(pixels: Any) -> Any:
+        with tf.name_scope(PIXELS_SCOPE):
+            scaled = pixels * (1 / 128) - 1.0
+        return model(scaled, training=False)
+
+    return call
+
+
+def to_unrounded(model: keras.Model, size: tuple[int, int], written: FileFormat, samples: Images | None) -> bytes:
+    """Writes a member that was not trained with rounding, as float32, float16, dynamic or int16x8.
+
+    Args:
+        model: maps `(pixels - 128) / 128` to probabilities or logits; without fake quantization.
+        size: (height, width) of the input.
+        written: its precision; float32 pixels 0..255 go in, float32 comes out.
+        samples: uint8 (n, height, width, 3), what the ranges of int16x8 are calibrated on; None for the others.
+    """
+    import tensorflow as tf
+
+    converter = _converter(from_pixels(model), size)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if written.precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if written.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if written.precision == "int16x8":
+        assert samples is not None  # the stages bring them
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+        converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in samples)
+    return _convert(converter, f"the member as {written.precision}")
 
 
 def to_float32(call: Callable[[Any], Any], size: tuple[int, int]) -> bytes:

@@ -93,6 +93,7 @@ def add_metadata(
     input_std: Sequence[float] | None = None,
     input_name: str = "image",
     output_name: str = "probability",
+    logits: bool = False,
 ) -> bytes:
     """The model with metadata and labels in it; earlier ones are replaced. What it computes does not change.
 
@@ -106,6 +107,7 @@ def add_metadata(
             = 1 / scale), so that an app that normalises and quantizes and an app that copies pixels both feed
             the pixels as they are.
         input_name, output_name: what apps call them.
+        logits: whether the file gives what stands before the softmax instead of probabilities.
 
     Raises:
         InputError: `labels.unreadable` or `labels.count`.
@@ -124,7 +126,7 @@ def add_metadata(
         subgraphMetadata=[
             schema.SubGraphMetadataT(
                 inputTensorMetadata=[image_metadata(image_in, input_name, mean, std)],
-                outputTensorMetadata=[scores_metadata(out, output_name)],
+                outputTensorMetadata=[scores_metadata(out, output_name, logits=logits)],
             )
         ],
         minParserVersion=MIN_PARSER_VERSION,

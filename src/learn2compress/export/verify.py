@@ -12,14 +12,22 @@ LEAST_AGREEMENT = 0.99
 
 
 def verify(
-    name: str, from_file: NDArray[np.float32], from_model: NDArray[np.float32], float_ops: int
+    name: str,
+    from_file: NDArray[np.float32],
+    from_model: NDArray[np.float32],
+    float_ops: int,
+    *,
+    least_agreement: float = LEAST_AGREEMENT,
+    where: str = "",
 ) -> Verification:
-    """Compares the file's probabilities with the trained fake-quantized model's.
+    """Compares the file's probabilities with the trained model's.
 
     Args:
         name: the member, for the message.
         from_file, from_model: probabilities (images, classes) on the same images.
-        float_ops: operators in the file that compute in float32.
+        float_ops: operators in the file that compute in float32 without a reason.
+        least_agreement: share of the images on which both must name the same class.
+        where: names of those operators, for the message.
 
     Raises:
         VerificationError: `verify.float_island` or `verify.disagrees`.
@@ -27,7 +35,8 @@ def verify(
     if float_ops:
         raise VerificationError(
             "verify.float_island",
-            f"The file of {name} has {float_ops} operators that compute in float32; it should have none.",
+            f"The file of {name} has {float_ops} operators that compute in float32; it should have none"
+            f"{f' but those that are named: {where}' if where else ''}.",
         )
     if not np.isfinite(from_file).all() or from_file.shape != from_model.shape:
         raise VerificationError("verify.disagrees", f"The outputs of the file of {name} are not usable.")
@@ -39,11 +48,11 @@ def verify(
     first_in_model = from_model >= from_model.max(axis=1, keepdims=True) - 1e-6
     same = (first_in_file & first_in_model).any(axis=1) & (first_in_file.sum(axis=1) <= min(2, classes - 1))
     agreement = float(same.mean())
-    if agreement < LEAST_AGREEMENT:
+    if agreement < least_agreement:
         raise VerificationError(
             "verify.disagrees",
             f"The file of {name} agrees with the trained model on {100 * agreement:.1f} % of {len(from_file)} "
-            f"images (at least {100 * LEAST_AGREEMENT:.0f} % is required; largest probability difference "
+            f"images (at least {100 * least_agreement:.3g} % is required; largest probability difference "
             f"{difference:.3f}).",
         )
     return Verification(

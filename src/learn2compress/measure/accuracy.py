@@ -17,6 +17,7 @@ from learn2compress.core.dataset import Images, ImageSplit, Labels, Probabilitie
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Accuracy
 from learn2compress.core.progress import Stage
+from learn2compress.measure.graph import gives_logits
 from learn2compress.measure.runtime import Port, open_interpreter, ports
 
 Preprocess = Callable[[Images], NDArray[np.float32]]
@@ -49,7 +50,9 @@ def tflite_probabilities(
     preprocess: Preprocess | None = None,
     stage: Stage | None = None,
 ) -> Probabilities:
-    """The file's outputs, shape (n, classes), dequantized, for the images at `indices`, in that order.
+    """The file's probabilities, shape (n, classes), dequantized, for the images at `indices`, in that order.
+
+    Where the file gives logits, the softmax is applied here.
 
     Images are fetched at the file's input size. Without `preprocess`, a uint8 input takes the pixels as they
     are, an int8 input takes them shifted by -128, a float32 input takes 0.0 to 255.0.
@@ -94,7 +97,15 @@ def tflite_probabilities(
     finally:
         # Not `with`: that would run all waiting chunks before Ctrl-C or an error is heard.
         pool.shutdown(cancel_futures=True)
-    return result
+    return softmax(result) if gives_logits(path) else result
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of logits (n, classes)."""
+    if not logits.size:
+        return logits
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def score(probabilities: Probabilities, labels: Labels) -> Score:

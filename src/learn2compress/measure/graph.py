@@ -10,6 +10,11 @@ from pathlib import Path
 
 from learn2compress.measure.flatbuffer import Op, Subgraph, TensorInfo, read_subgraphs
 
+# Operators behind which scores are no probabilities yet.
+GIVE_LOGITS = frozenset(
+    {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL"}
+)
+MOVE_VALUES = frozenset({"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE"})
 FLOAT = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64"})
 NOT_A_WEIGHT = frozenset({"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING"})
 # Where an operation's bias stands. Any other int32 constant is a shape, an axis or a padding.
@@ -70,6 +75,66 @@ def describe(path: str | Path) -> FileDescription:
         custom_ops=tuple(sorted({op.name for op in ops if op.custom})),
         fully_integer=not islands and not any(tensor.dtype in FLOAT for tensor in inputs + outputs),
     )
+
+
+@dataclass(frozen=True)
+class FloatOperator:
+    """An operator with a float activation.
+
+    Attributes:
+        label: position and operation, as in `FileDescription.float_islands`.
+        name: of the operation.
+        inputs, outputs: names of the float tensors that it reads and writes, constants left out.
+        tensor: name of its first output, of whatever type.
+    """
+
+    label: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensor: str
+
+
+def float_operators(path: str | Path) -> tuple[FloatOperator, ...]:
+    """The operators behind `FileDescription.float_islands`, with the tensors that they handle.
+
+    Raises:
+        InputError: `tflite.missing`, `tflite.not_tflite` or `tflite.unreadable`.
+    """
+
+    def floats(tensors: tuple[TensorInfo | None, ...]) -> tuple[str, ...]:
+        return tuple(t.name for t in tensors if t is not None and t.dtype in FLOAT and not t.constant)
+
+    ops = [op for graph in read_subgraphs(path) for op in graph.ops]
+    return tuple(
+        FloatOperator(
+            label=f"{position}:{op.name}",
+            name=op.name,
+            inputs=floats(op.inputs),
+            outputs=floats(op.outputs),
+            tensor=op.outputs[0].name if op.outputs else "",
+        )
+        for position, op in enumerate(ops)
+        if has_float_activation(op)
+    )
+
+
+def gives_logits(path: str | Path) -> bool:
+    """Whether the file's output comes straight from a layer, with no softmax or other normalisation behind it.
+
+    Raises:
+        InputError: `tflite.missing`, `tflite.not_tflite` or `tflite.unreadable`.
+    """
+    graph = read_subgraphs(path)[0]
+    wanted = graph.outputs[0].name if graph.outputs else ""
+    for op in reversed(graph.ops):
+        if not any(tensor.name == wanted for tensor in op.outputs):
+            continue
+        first = op.inputs[0] if op.inputs else None
+        if op.name not in MOVE_VALUES or first is None:
+            return op.name in GIVE_LOGITS
+        wanted = first.name
+    return False
 
 
 def has_float_activation(op: Op) -> bool:

@@ -11,13 +11,14 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from learn2compress.core.family import Family
+from learn2compress.core.family import Family, Member
 from learn2compress.core.units import show_bytes, show_duration
 from learn2compress.report import rows as figures
 from learn2compress.report.classes import class_table
 from learn2compress.report.headline import fine_print, headline, most_accurate, subline
 from learn2compress.report.palette import DARK, LIGHT
 from learn2compress.report.plots import MEASURES, drawable, inline_svg
+from learn2compress.report.ports import port_sentence
 from learn2compress.report.snippets import snippets
 
 REPORT = "report.html"
@@ -60,6 +61,7 @@ def render(family: Family) -> str:
             "link": lambda file: quote(str(file)),
             "code": _code,
             "plain": _plain,
+            "ports": port_sentence,
         }
     )
     listed = figures.rows(family)
@@ -74,6 +76,7 @@ def render(family: Family) -> str:
         rows=listed,
         members=[row for row in listed if row.kind == "member"],
         missing=figures.MISSING,
+        precise=[row for row in listed if isinstance(row.model, Member) and _worth_saying(row.model)],
         compared=any(row.smaller != figures.MISSING or row.faster != figures.MISSING for row in listed),
         # The SVG is our own; the names in it were escaped when it was drawn.
         plots=[(m.title, Markup(inline_svg(family, m))) for m in MEASURES if drawable(family, m)],
@@ -85,6 +88,11 @@ def render(family: Family) -> str:
         light=LIGHT.css(),
         dark=DARK.css(),
     )
+
+
+def _worth_saying(member: Member) -> bool:
+    """Whether the member is other than full int8 with uint8 pixels in and uint8 probabilities out."""
+    return bool(member.precision != "int8" or member.float_parts or member.mixed or member.output == "logits")
 
 
 def _date(created: str) -> str:

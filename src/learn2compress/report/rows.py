@@ -104,8 +104,20 @@ def _detail(model: Model) -> str:
     if isinstance(model, Member):
         height, width = model.input_size
         zeros = f", {100 * model.zeros:.0f} % zeros" if model.zeros >= SHOWN_ZEROS else ""
-        return f"{width}×{height}, {model.precision}{zeros}"
+        return f"{width}×{height}, {model.precision}{_unusual(model)}{zeros}"
     return model.description
+
+
+def _unusual(member: Member) -> str:
+    """What of an int8 file is not as usual."""
+    if member.precision != "int8":
+        return ", logits" if member.output == "logits" else ""
+    said = [
+        f"{kind} {way}" for kind, way in ((member.input_type, "in"), (member.output_type, "out")) if kind != "uint8"
+    ]
+    said += ["logits"] if member.output == "logits" else []
+    said += ["parts float32"] if member.mixed else []
+    return "".join(f", {one}" for one in said)
 
 
 def _optional(show: Callable[[float], str], value: float | None) -> str:

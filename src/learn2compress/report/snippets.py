@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from learn2compress.core.family import Member
+from learn2compress.report.ports import fits_mediapipe, port_blanks
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,11 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
         "@WIDTH@": str(width),
         "@HEIGHT@": str(height),
     }
+    blanks = {**port_blanks(member), **blanks}
     filled = []
     for language, library, install, code in _SNIPPETS:
+        if library.startswith("MediaPipe") and not fits_mediapipe(member):
+            continue
         for blank, text in blanks.items():
             code = code.replace(blank, text)  # noqa: PLW2901
         filled.append(Snippet(language, library, install, code.strip("\n")))
@@ -88,17 +92,17 @@ class Classifier(context: Context) : AutoCloseable {
         val pixels = IntArray(width * height)
         ThumbnailUtils.extractThumbnail(photo, width, height)
             .getPixels(pixels, 0, width, 0, 0, width, height)
-        val input = ByteBuffer.allocateDirect(pixels.size * 3).order(ByteOrder.nativeOrder())
+        val input = ByteBuffer.allocateDirect(pixels.size * @PIXEL_BYTES@).order(ByteOrder.nativeOrder())
         for (pixel in pixels) {  // RGB, 0 to 255: nothing to normalise
-            input.put((pixel shr 16).toByte()).put((pixel shr 8).toByte()).put(pixel.toByte())
+@KOTLIN_IN@
         }
         input.rewind()
-        val output = ByteBuffer.allocateDirect(labels.size).order(ByteOrder.nativeOrder())
+        val output = ByteBuffer.allocateDirect(labels.size@SCORE_BYTES@).order(ByteOrder.nativeOrder())
         interpreter.run(input, output)
 
-        val scale = interpreter.getOutputTensor(0).quantizationParams()
-        val best = labels.indices.maxByOrNull { output.get(it).toInt() and 0xFF }!!
-        return labels[best] to ((output.get(best).toInt() and 0xFF) - scale.zeroPoint) * scale.scale
+@KOTLIN_OUT@
+        val best = labels.indices.maxByOrNull { values[it] }!!
+        return labels[best] to values[best]
     }
 
     override fun close() = interpreter.close()
@@ -167,16 +171,15 @@ final class Classifier {
         let image = fitted(photo, width: CGFloat(width), height: CGFloat(height)).cgImage!
         context.draw(image, in: CGRect(x: 0, y: 0, width: width, height: height))
         let rgba = context.data!.bindMemory(to: UInt8.self, capacity: width * height * 4)
-        var rgb = Data(capacity: width * height * 3)  // 0 to 255: nothing to normalise
-        for pixel in 0..<(width * height) { rgb.append(rgba + pixel * 4, count: 3) }
+        var rgb = Data(capacity: width * height * @PIXEL_BYTES@)  // 0 to 255: nothing to normalise
+        for pixel in 0..<(width * height) { @SWIFT_IN@ }
 
         try interpreter.copy(rgb, toInputAt: 0)
         try interpreter.invoke()
         let output = try interpreter.output(at: 0)
-        let scale = output.quantizationParameters!
-        let values = [UInt8](output.data)
+@SWIFT_OUT@
         let best = values.indices.max { values[$0] < values[$1] }!
-        return (labels[best], Float(Int(values[best]) - scale.zeroPoint) * scale.scale)
+        return (labels[best], values[best])
     }
 }
 """
@@ -201,13 +204,11 @@ interpreter.allocate_tensors()
 
 _, height, width, _ = image_in["shape"].tolist()  # 1, @HEIGHT@, @WIDTH@, 3
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BILINEAR))  # uint8, not normalised
-interpreter.set_tensor(image_in["index"], pixels[np.newaxis])
+pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BILINEAR))  # 0..255, not normalised
+interpreter.set_tensor(image_in["index"], @PYTHON_IN@)
 interpreter.invoke()
 
-scale, zero_point = scores_out["quantization"]
-scores = interpreter.get_tensor(scores_out["index"])[0].astype(np.float32)
-probabilities = scale * (scores - zero_point)
+@PYTHON_OUT@
 for index in np.argsort(-probabilities)[:3]:
     print(f"{labels[index]}  {probabilities[index]:.3f}")
 """

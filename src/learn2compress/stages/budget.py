@@ -19,6 +19,8 @@ from learn2compress.train.mirroring import mirroring_is_harmless
 LEAST_SHARE = 0.2
 # To cut out and judge a member that was not trained; building it takes the most.
 SEARCH_SECONDS = 6.0
+# LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
+PLAIN_KERNELS = {"int16x8": 20}
 
 
 def mirrored(options: Options, teacher: Teacher, dataset: Dataset) -> bool:
@@ -45,12 +47,14 @@ def planned_phases(
     """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
 
     def find_out() -> dict[str, float]:
-        finish = finish_estimate(plan, dataset, baselines, rate)
+        files = sum(PLAIN_KERNELS.get(written.precision, 1) for written in options.formats)
+        finish = finish_estimate(plan, dataset, baselines, rate, files)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
             remaining -= run.recall("views", int) * len(dataset.train) / rate
-        return asdict(phases(remaining, finish, plan.settings.quantization_share))
+        share = plan.settings.quantization_share if options.rounded_in_training else 0.0
+        return asdict(phases(remaining, finish, share))
 
     found = Phases(**run.recall("phases", find_out))
     return Phases(
@@ -59,16 +63,17 @@ def planned_phases(
     )
 
 
-def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float) -> float:
+def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, files: int = 1) -> float:
     """Seconds that export, verification and measurement will take.
 
     Args:
         baselines: the teacher's files, float32 first; may be empty.
         rate: images per second of the teacher's labeller.
+        files: of each member; a slow one counts as several.
     """
     images = len(dataset.validation) + len(dataset.test)
     # Images that are read from disk take as long to decode for a small member as for a large one.
     light = bool(baselines) and dataset.test.stacked is not None
     teacher = describe(baselines[0]).macs if light else 0
     shares = [min(1.0, max(LEAST_SHARE, cost.macs / teacher)) if teacher else 1.0 for cost in plan.costs]
-    return finish_seconds(images, rate, shares)
+    return finish_seconds(images, rate, shares * files)

@@ -22,7 +22,7 @@ class Course:
         views: what the teacher labelled.
         cached: how many of the views an earlier run had labelled.
         labelled_by: what the teacher was run in.
-        joint, tuning: joint and quantization-aware training.
+        joint, tuning: joint and quantization-aware training; None for the latter where no file needed it.
     """
 
     plan: Plan
@@ -30,7 +30,7 @@ class Course:
     cached: int
     labelled_by: str
     joint: Trained
-    tuning: Trained
+    tuning: Trained | None
 
     def summary(self, options: Options, teacher: Teacher) -> dict[str, Any]:
         """For the manifest."""
@@ -42,7 +42,7 @@ class Course:
             "mirrored views": self.views.flip,
             "labelled by": self.labelled_by,
             "joint training": self.joint.summary(),
-            "quantization-aware training": self.tuning.summary(),
+            "quantization-aware training": self.tuning.summary() if self.tuning else "none",
             "preprocessing of the teacher": teacher.preprocess.name,
             "right by preprocessing": {
                 name: round(right, 3) for name, right in teacher.preprocess_accuracies.items()
@@ -57,7 +57,7 @@ class Course:
         training = {
             **asdict(self.plan.settings),
             "joint_steps": self.joint.steps,
-            "quantization_steps": self.tuning.steps,
+            "quantization_steps": self.tuning.steps if self.tuning else None,
         }
         return asked.model_copy(
             update={

@@ -91,14 +91,14 @@ class Elsewhere:
     shards: tuple[str, ...]
     progress: Progress
 
-    def train(self, phase: Phase, seconds: float) -> None:
+    def train(self, phase: Phase, seconds: float, *, needed: bool = True) -> None:
         """Runs a training to its end, once a run; what it reached stays when it is interrupted.
 
         Raises:
             InputError: what the process raised, or `training.process_ended`.
             KeyboardInterrupt: it was interrupted.
         """
-        if self.backend == "tensorflow":
+        if self.backend == "tensorflow" or not needed:
             return
         plan = "fitting" if self.run.knows("fitting") else "chosen"
         recipe = str(self.run.folder / RECIPE)

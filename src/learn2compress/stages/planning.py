@@ -108,24 +108,31 @@ def plan_family(
     largest = largest_by_default(teacher.parameters)
     narrows: dict[str, list[Candidate]] = {}
     over: dict[str, float] = {}
-    rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal")
+    # Estimates are of int8; where a size is bounded, they start from what the precision asked for takes.
+    bounded = any(target.metric == "size" for target in options.targets)
+    weight = options.formats[0].kind.bytes_per_weight if bounded else 1.0
+    rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal", options.formats)
     costs = MeasuredCosts(rehearsal, {target.metric for target in options.targets})
     with progress.stage("plan") as stage:
         wides = source.candidates()
         costs.survey(wides)
         while True:
             # Where an estimate was too low, what the member really takes decides in the next round.
-            widest = widest_member([costs.of(_with_size(c, over)) for c in wides], options.targets, largest).spec.name
+            widest = widest_member(
+                [costs.of(_with_size(c, over, weight)) for c in wides], options.targets, largest
+            ).spec.name
             if widest not in narrows:
                 narrows[widest] = source.narrower(next(c for c in wides if c.spec.name == widest), wides)
-            candidates = [costs.of(_with_size(c, over)) for c in narrows[widest]]
+            candidates = [costs.of(_with_size(c, over, weight)) for c in narrows[widest]]
             chosen = choose_members(candidates, options.targets, options.students, largest)
             sizes = [rehearsal.size_bytes(candidate.spec) for candidate in stage.track(chosen)]
             costs.measure(chosen)
             found = _over_target(chosen, sizes, options.targets, candidates)
             if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
-            over |= {name: over.get(name, 1.0) * factor for name, factor in found.items()}
+            over |= {name: over.get(name, weight) * factor for name, factor in found.items()}
+        for candidate in chosen:
+            rehearsal.rehearse_others(candidate.spec)
     spares: list[Candidate] = []
     if asks_for_search(options.targets):
         base = next(c for c in wides if c.spec.name == widest)
@@ -180,8 +187,8 @@ def _holds(candidate: Candidate, targets: tuple[Target, ...]) -> bool:
     return all(within(candidate, target) for target in own)
 
 
-def _with_size(candidate: Candidate, over: dict[str, float]) -> Candidate:
-    factor = over.get(candidate.spec.name)
-    if factor is None:
+def _with_size(candidate: Candidate, over: dict[str, float], weight: float) -> Candidate:
+    factor = over.get(candidate.spec.name, weight)
+    if factor == 1.0:
         return candidate
     return replace(candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1))

@@ -10,15 +10,17 @@ import numpy as np
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import MemberSpec
+from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.export.write import write_member
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
 from learn2compress.plan.members import Candidate
 from learn2compress.sources.protocol import MemberSource
+from learn2compress.stages.files import ready_to_write
 from learn2compress.stages.metadata import metadata
 from learn2compress.tasks import Task
-from learn2compress.train.quantize import quantization_ready, with_probabilities
+from learn2compress.train.quantize import folded, quantization_ready
 from learn2compress.train.trainable import trainable
 
 # So many candidates are measured before any is chosen; what lies between is interpolated.
@@ -29,29 +31,66 @@ SAFETY = 1.03
 
 
 class Rehearsal:
-    """Files of untrained members, each written once."""
+    """Files of untrained members, each written once.
 
-    def __init__(self, task: Task, source: MemberSource, teacher: Teacher, dataset: Dataset, folder: Path) -> None:
+    Args:
+        task, source, teacher, dataset: of the run.
+        folder: for the files.
+        formats: how the members will be written; bounds are held by the first.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        source: MemberSource,
+        teacher: Teacher,
+        dataset: Dataset,
+        folder: Path,
+        formats: Sequence[FileFormat] = (FULL_INT8,),
+    ) -> None:
+        self._formats = formats
         self._task, self._source, self._teacher, self._dataset = task, source, teacher, dataset
         self._folder = folder
         self._files: dict[tuple[object, ...], Path] = {}
 
     def file(self, spec: MemberSpec) -> Path:
-        """The member's file.
+        """The member's file, in the first of the precisions.
 
         Raises:
             ConversionError: it can't be written.
         """
-        key = identity(spec)
+        return self._file(spec, self._formats[0])
+
+    def rehearse_others(self, spec: MemberSpec) -> None:
+        """Writes the member in the other precisions, to see that it can be done.
+
+        Raises:
+            ConversionError: it can't.
+        """
+        for written in self._formats[1:]:
+            self._file(spec, written)
+
+    def _file(self, spec: MemberSpec, written: FileFormat) -> Path:
+        key = (*identity(spec), written)
         if key not in self._files:
             model = self._source.build(spec).model
             rng = np.random.default_rng(0)
             # Equal buffers are stored once: all-zero biases would make the file look smaller than it will be.
             model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
-            quantized = with_probabilities(quantization_ready(trainable(model, "float32", 0.9)), "rehearsal")
-            about = metadata(self._task, spec, self._teacher, self._dataset)
+            copy = trainable(model, "float32", 0.9)
+            ready = quantization_ready(copy) if written.kind.rounded_in_training else folded(copy)
+            about = metadata(self._task, spec, self._teacher, self._dataset, written)
             name = f"{self._source.kind}-{len(self._files)}"
-            self._files[key] = write_member(quantized, None, self._folder, name, spec.input_size, about)
+            self._files[key] = write_member(
+                ready_to_write(ready, written, "rehearsal"),
+                None,
+                self._folder,
+                name,
+                spec.input_size,
+                about,
+                written=written,
+                samples=rng.integers(0, 256, (2, *spec.input_size, 3), np.uint8),
+            )
         return self._files[key]
 
     def size_bytes(self, spec: MemberSpec) -> int:

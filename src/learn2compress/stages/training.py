@@ -57,8 +57,10 @@ class Training:
 
     def quantized(
         self, plan: Plan, members: Sequence[keras.Model], batches: LabelledViews, seconds: float
-    ) -> tuple[list[keras.Model], Trained]:
-        """Copies of the trained members, made ready for int8 and trained so."""
+    ) -> tuple[Sequence[keras.Model | None], Trained | None]:
+        """Copies of the trained members, made ready for int8 and trained so; None where no file needs that."""
+        if not self.options.rounded_in_training:
+            return [None] * len(members), None
         ready = [quantization_ready(member) for member in members]
         tuning = quantization_aware_training(
             ready,

@@ -7,6 +7,7 @@ Activations: asymmetric, per tensor, ranges tracked as moving averages of each b
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -121,11 +122,60 @@ class QuantActivation(keras.layers.Layer):
 QUANTIZED: dict[str, Any] = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
 
 
-def fake_quantize(folded: keras.Model) -> keras.Model:
+def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:
+    """Whether int8 kernels write a tensor of its own for the layer.
+
+    Args:
+        layer: of a folded graph.
+        users: its `walk.consumers`.
+    """
+    if type(layer).__name__ in walk.SAME_SCALE_LAYERS:
+        return False
+    # An int8 kernel clamps and rounds once, after the ReLU.
+    return not _fused(layer, users)
+
+
+def _fused(layer: Any, users: dict[str, list[Any]]) -> bool:
+    following = users[layer.name]
+    plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
+    return len(following) == 1 and walk.is_rectifier(following[0]) and plain
+
+
+def computed_in_float(folded: keras.Model, wide: Collection[str]) -> frozenset[str]:
+    """Names of the layers that the converter leaves in float32 where these tensors are not rounded.
+
+    A tensor that is not rounded is written, and read, in float32: by the layer itself, by a layer that is fused into
+    it, and by all that take it, through those that only move values.
+
+    Args:
+        folded: the graph that is fake-quantized.
+        wide: names of the layers whose outputs are not rounded.
+    """
+    users = walk.consumers(folded)
+    producers = {layer.name: inputs for layer, inputs in walk.nodes(folded)}
+    found: set[str] = set()
+
+    def read_by(name: str) -> None:
+        for user in users[name]:
+            found.add(user.name)
+            if type(user).__name__ in walk.SAME_SCALE_LAYERS:
+                read_by(user.name)
+            elif _fused(user, users):
+                found.add(users[user.name][0].name)
+
+    for name in wide:
+        found.add(name)
+        found.update(producer.name for producer in producers[name] if _fused(producer, users))
+        read_by(name)
+    return frozenset(found)
+
+
+def fake_quantize(folded: keras.Model, wide: Collection[str] = ()) -> keras.Model:
     """The fake-quantized twin of a folded graph that ends in logits.
 
     Args:
         folded: functional model without batch norm; input float (n, h, w, 3) as `(pixels - 128) / 128`.
+        wide: names of the layers whose outputs are not rounded; see `computed_in_float` for what becomes float32.
 
     Returns:
         A functional model with the same layer names and weights, and `NAME_quant` layers after every layer whose
@@ -138,9 +188,11 @@ def fake_quantize(folded: keras.Model) -> keras.Model:
     if reasons:
         raise ValueError("no int8 kernel is known: " + "; ".join(reasons))
     users = walk.consumers(folded)
+    unrounded = computed_in_float(folded, wide)
 
     def clone(layer: Any) -> Any:
-        kind: Any = QUANTIZED.get(type(layer).__name__, type(layer))
+        # A layer that computes in float32 has its kernel in float32 too.
+        kind: Any = type(layer) if layer.name in unrounded else QUANTIZED.get(type(layer).__name__, type(layer))
         return kind.from_config(layer.get_config())
 
     input_quant = QuantActivation(INPUT_RANGE, name="input_quant")
@@ -157,12 +209,8 @@ def fake_quantize(folded: keras.Model) -> keras.Model:
         args = keras.tree.map_structure(rounded_input, args)
         kwargs.pop("mask", None)  # clone_model passes it to every layer, also to those that take none
         outputs = layer(*args, **kwargs)
-        if type(layer).__name__ in walk.SAME_SCALE_LAYERS:
+        if layer.name in wide or not is_rounded(layer, users):
             return outputs
-        fused = users[layer.name]
-        plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
-        if len(fused) == 1 and walk.is_rectifier(fused[0]) and plain:
-            return outputs  # the int8 kernel clamps and rounds once, after the ReLU
         return QuantActivation(name=f"{layer.name}_quant")(outputs)
 
     model = keras.models.clone_model(folded, clone_function=clone, call_function=call)

@@ -115,11 +115,13 @@ def quantization_aware_training(
     return trained
 
 
-def with_probabilities(quantized: keras.Model, name: str) -> keras.Model:
-    """Puts softmax and the rounding of its output behind the logits."""
+def with_probabilities(quantized: keras.Model, name: str, *, rounded: bool = True) -> keras.Model:
+    """Puts softmax behind the logits, and the rounding of its output where that is wanted."""
     probabilities = keras.layers.Softmax(name="probabilities")(quantized.output)
-    rounded = QuantActivation(PROBABILITY_RANGE, name="probabilities_quant")(probabilities)
-    return keras.Model(quantized.input, rounded, name=name)
+    if not rounded:
+        return keras.Model(quantized.input, probabilities, name=name)
+    grid = QuantActivation(PROBABILITY_RANGE, name="probabilities_quant")(probabilities)
+    return keras.Model(quantized.input, grid, name=name)
 
 
 def unquantized(quantized: keras.Model, template: keras.Model) -> keras.Model:

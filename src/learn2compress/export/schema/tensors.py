@@ -102,17 +102,20 @@ def image_metadata(tensor: Any, name: str, mean: list[float], std: list[float]) 
     )
 
 
-def scores_metadata(tensor: Any, name: str) -> Any:
-    """Class scores whose names are in the labels file, as `TensorMetadataT`."""
+def scores_metadata(tensor: Any, name: str, *, logits: bool = False) -> Any:
+    """Class scores whose names are in the labels file, as `TensorMetadataT`. Float logits have no range to tell."""
     lowest, highest = STORED_RANGE.get(tensor.type, (0.0, 1.0))
+    bounded = not logits or tensor.type in STORED_RANGE
     return schema.TensorMetadataT(
         name=utf8(name),  # MediaPipe reads it without asking whether it is there
-        description="Probability of each class.",
+        description="Logit of each class: softmax makes probabilities of them."
+        if logits
+        else "Probability of each class.",
         content=schema.ContentT(
             contentPropertiesType=schema.ContentProperties.FeatureProperties,
             contentProperties=schema.FeaturePropertiesT(),
         ),
-        stats=schema.StatsT(min=[lowest], max=[highest]),
+        stats=schema.StatsT(min=[lowest], max=[highest]) if bounded else None,
         associatedFiles=[
             schema.AssociatedFileT(
                 name=LABELS_FILE,

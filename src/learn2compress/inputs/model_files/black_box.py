@@ -78,7 +78,8 @@ def box_runner(call: Call, form: ImageForm, name: str) -> Runner:
             raise InputError(
                 "teacher.call_failed",
                 f"{name} can't be run on images of shape {images.shape[1:]} ({shortened(error, 300)}).",
-                "run it once yourself on such images; --input and --output say which of its tensors are meant.",
+                "run it once yourself on such images; --model-input and --model-output say which of its tensors "
+                "are meant.",
             ) from error
 
     return run

@@ -158,7 +158,7 @@ def _check_part(graph: Any, source: str, target: str, path: Path) -> None:
             "teacher.many_inputs",
             f"{path} needs more than the image {source} for {target}: {listed(others)}.",
             "export it for inference alone, with constants in place of these; or name other tensors with --input and "
-            "--output.",
+            "--model-output.",
         )
 
 

@@ -57,7 +57,7 @@ def no_names(name: str) -> InputError:
     return InputError(
         "teacher.no_names",
         f"{name} shows no inputs and outputs that have names.",
-        "leave --input and --output away, or give a function that returns the scores alone.",
+        "leave --model-input and --model-output away, or give a function that returns the scores alone.",
     )
 
 

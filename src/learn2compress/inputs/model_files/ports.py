@@ -118,7 +118,7 @@ def class_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
         raise InputError(
             "teacher.many_outputs",
             f"{model} has {len(fitting)} outputs that could be the scores: {_shown(fitting)}.",
-            f"say which one with --output, as in --output {fitting[-1].name}.",
+            f"say which one with --model-output, as in --model-output {fitting[-1].name}.",
         )
     if fitting:
         return fitting[0]
@@ -127,7 +127,7 @@ def class_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
     raise InputError(
         "teacher.not_a_classifier",
         f"{model} has no output with a score per class, of shape (n, classes); its outputs are {_shown(ports)}.",
-        "give an image classifier; or name the tensor of the scores with --output.",
+        "give an image classifier; or name the tensor of the scores with --model-output.",
     )
 
 

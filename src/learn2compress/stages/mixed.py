@@ -1,0 +1,131 @@
+"""Mixed precision: a member that int8 costs too much keeps the tensors that hurt most in float32."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.dataset import ImageSplit
+from learn2compress.core.member import MemberSpec
+from learn2compress.core.options import Options
+from learn2compress.core.progress import Progress
+from learn2compress.train.mixed import TRIED_ALONE, float_layers, rounded_tensors, search, widened
+from learn2compress.train.quantize import folded, predict, unquantized
+from learn2compress.train.trainable import scaled
+
+# Pixels of all the images that sensitivity is measured on: 256 images of 32 px.
+SENSITIVITY_PIXELS = 256 * 32 * 32
+FEWEST_IMAGES, MOST_IMAGES = 48, 256
+# A loss is more than chance when it is so many standard deviations of the images on which the two differ.
+SURE = 2.0
+# What is kept in float32 must bring back at least this share of the loss.
+LEAST_BROUGHT_BACK = 0.5
+
+
+class Wider(NamedTuple):
+    """A member with tensors in float32.
+
+    Attributes:
+        model: fake-quantized, with some tensors not rounded; logits.
+        layers: for each of these tensors, by the layer that gives it, the layers that compute in float32.
+        found: what the search found, as JSON holds it.
+    """
+
+    model: keras.Model
+    layers: dict[str, tuple[str, ...]]
+    found: dict[str, Any]
+
+
+def kept_wider(
+    spec: MemberSpec,
+    trained: keras.Model,
+    quantized: keras.Model,
+    validation: ImageSplit,
+    options: Options,
+    run: Checkpoints,
+    progress: Progress,
+) -> Wider | None:
+    """The member with its worst tensors in float32; None where int8 costs no more than is allowed.
+
+    Args:
+        spec: the member.
+        trained: before quantization-aware training.
+        quantized: after it.
+        validation: on which the loss is measured.
+        options: with what may be lost.
+        run: remembers what was found.
+        progress: gets a note where something was looked for.
+    """
+    if not options.mixed:
+        return None
+    found: dict[str, Any] | None = run.recall(
+        f"mixed precision of {spec.name}",
+        lambda: _find(spec, trained, quantized, validation, options, progress),
+    )
+    if not found:
+        return None
+    template = folded(trained)
+    layers = {name: float_layers(template, (name,)) for name in found["kept"]}
+    if template.layers[-1].name in found["kept"]:
+        last = template.layers[-1].name
+        layers[last] = (*layers[last], "probabilities")
+    return Wider(widened(quantized, template, found["kept"]), layers, found)
+
+
+def _find(
+    spec: MemberSpec,
+    trained: keras.Model,
+    quantized: keras.Model,
+    validation: ImageSplit,
+    options: Options,
+    progress: Progress,
+) -> dict[str, Any] | None:
+    size, labels = spec.input_size, validation.labels
+
+    def right(model: keras.Model) -> Any:
+        return predict(model, validation, size).argmax(axis=1) == labels
+
+    before, after = right(folded(trained)), right(quantized)
+    loss = float(before.mean() - after.mean())
+    differing = int((before != after).sum())
+    if loss <= options.mixed_loss or loss * len(labels) < SURE * np.sqrt(differing):
+        return None
+    rounding = float(right(unquantized(quantized, folded(trained))).mean() - after.mean())
+    said = f"{spec.name} loses {100 * loss:.1f} points on {len(labels)} validation images by int8"
+    if rounding < LEAST_BROUGHT_BACK * loss:
+        progress.note(f"{said}, but {100 * rounding:.1f} by rounding itself: nothing is kept in float32")
+        return None
+    images = int(np.clip(SENSITIVITY_PIXELS // (size[0] * size[1]), FEWEST_IMAGES, MOST_IMAGES))
+    chosen = np.arange(min(images, len(validation)))
+    # A file that gives logits as integers has to round them.
+    last = quantized.layers[-1].name.removesuffix("_quant")
+    with progress.stage(
+        f"mixed precision of {spec.name}", min(TRIED_ALONE, len(rounded_tensors(quantized)))
+    ) as stage:
+        result = search(
+            quantized,
+            folded(trained),
+            np.asarray(scaled(validation.batch(chosen, size)), np.float32),
+            labels[chosen],
+            lambda model: float(before.mean() - right(model).mean()),
+            goal=options.mixed_loss,
+            keep_rounded=(last,) if options.formats[0].output == "logits" else (),
+            advance=stage.advance,
+        )
+    if not result.kept or loss - result.loss < LEAST_BROUGHT_BACK * loss:
+        progress.note(f"{said}; no tensor, nor a few, brings half of it back in float32: it stays int8")
+        return None
+    progress.note(
+        f"{said}; with the output of {' and of '.join(result.kept)} in float32 it loses {100 * result.loss:.1f}"
+    )
+    return {
+        "kept": list(result.kept),
+        "int8_loss": loss,
+        "loss": result.loss,
+        "images": len(labels),
+        "sensitivity": {one.layer: round(one.distance, 4) for one in result.sensitivities},
+        "accuracy": {one.layer: round(one.accuracy, 4) for one in result.sensitivities},
+    }
