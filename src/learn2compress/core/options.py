@@ -29,6 +29,9 @@ class Options:
     seed: int
     sparsity: float
     teacher: str
+    teacher_licence: str
+    data_licence: str
+    display_labels: tuple[str, ...]
     views: ViewsRecipe
     training: TrainingRecipe
 
@@ -74,6 +77,9 @@ class Options:
             seed=seed,
             sparsity=float(sparsity),
             teacher=recipe.teacher,
+            teacher_licence=recipe.teacher_licence.strip(),
+            data_licence=recipe.data_licence.strip(),
+            display_labels=recipe.display_labels,
             views=recipe.views,
             training=recipe.training,
         )

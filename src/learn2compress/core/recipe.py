@@ -80,7 +80,8 @@ class TrainingRecipe(_Section):
 class Recipe(_Section):
     """A run as it is asked for; see `learn2compress.compress` for what each field means.
 
-    `model`, `data`, `test_data` and `labels` are empty where what was given is no path.
+    `model`, `data`, `test_data` and `labels` are empty where what was given is no path. Each of `display_labels` is
+    `LOCALE=FILE`.
     """
 
     preset: Literal["fast", "balanced", "best"] = "balanced"
@@ -96,6 +97,9 @@ class Recipe(_Section):
     preprocess: str = "auto"
     sparsity: float = 0.0
     seed: int = 0
+    teacher_licence: str = ""
+    data_licence: str = ""
+    display_labels: tuple[str, ...] = ()
     views: ViewsRecipe = ViewsRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -123,6 +127,7 @@ class Recipe(_Section):
         for key in PATHS:
             if isinstance(values.get(key), str) and values[key]:
                 values[key] = str(Path(values[key]).expanduser().absolute())
+        _place_display_labels(values, Path())
         preset = values.get("preset", DEFAULT_PRESET)
         values = {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **values}
         try:
@@ -171,7 +176,19 @@ def read(path: Path) -> dict[str, Any]:
     for key in PATHS:
         if isinstance(values.get(key), str) and values[key]:
             values[key] = str((path.parent / Path(values[key]).expanduser()).absolute())
+    _place_display_labels(values, path.parent)
     return values
+
+
+def _place_display_labels(values: dict[str, Any], folder: Path) -> None:
+    """Makes the files of `LOCALE=FILE` absolute; what is not of that form is left for the check."""
+    given = values.get("display_labels")
+    if isinstance(given, list | tuple) and all(isinstance(text, str) for text in given):
+        parts = [text.partition("=") for text in given]
+        values["display_labels"] = [
+            f"{locale}={(folder / Path(file).expanduser()).absolute()}" if file else locale + equals
+            for locale, equals, file in parts
+        ]
 
 
 def check_given(inputs: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ class Teacher:
         source: path of the file, `live model` or `callable`.
         keras_model: the model, or None for a callable.
         channels: 3, or 1 where it takes grey images.
+        licence: as the user states it; empty where not stated.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Teacher:
     keras_model: Any = field(repr=False)
     channels: int
     _run: Runner = field(repr=False, compare=False)
+    licence: str = ""
 
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities (n, classes) for uint8 RGB images (n, height, width, 3) of `input_size`."""

@@ -9,8 +9,8 @@ from learn2compress.measure.flatbuffer import Subgraph, TensorInfo, read_subgrap
 
 ALIGNMENT = 16
 BYTES = {"INT8": 1, "UINT8": 1, "BOOL": 1, "INT16": 2, "FLOAT16": 2, "INT32": 4, "FLOAT32": 4, "INT64": 8}
-# What the interpreter keeps beside activations, on a 64-bit host: found by regression-free reading of TFLM's own
-# account (`print_allocations`) of members of this project. A 32-bit controller takes less.
+# What the interpreter keeps beside activations, on a 64-bit host: a little above its account (`print_allocations`)
+# of members of this project. A 32-bit controller takes less.
 PER_TENSOR, PER_OP, PER_CHANNEL, FIXED = 24, 64, 8, 2048
 OP_DATA = 256
 PER_CHANNEL_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
