@@ -13,6 +13,7 @@ from learn2compress.apps.micro import micro_files
 from learn2compress.apps.rendering import rendered
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
+from learn2compress.export.conformance import ml_kit_findings
 from learn2compress.report.rows import milliseconds, percent
 
 Files = dict[str, str]
@@ -37,18 +38,19 @@ class AppTarget:
 
 def _android(model: AppModel) -> Files:
     source = "app/src/main/java/com/example/classifier"
-    files = rendered(
+    refused = [finding for finding in ml_kit_findings(model.path) if not finding.kept]
+    ml_kit = {} if refused else {f"{source}/MlKitClassifier.kt": "MlKitClassifier.kt.j2"}
+    return rendered(
         "android",
         model,
         {
+            **ml_kit,
             f"{source}/Classifier.kt": "Classifier.kt.j2",
             "app/build.gradle.kts": "build.gradle.kts.j2",
             "README.md": "README.md.j2",
         },
+        refused=refused,
     )
-    if model.input_type != "INT8":  # ML Kit takes uint8 and float32
-        files |= rendered("android", model, {f"{source}/MlKitClassifier.kt": "MlKitClassifier.kt.j2"})
-    return files
 
 
 def _ios(model: AppModel) -> Files:
