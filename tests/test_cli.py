@@ -84,6 +84,7 @@ MISTAKES = [
     (["--students", "0"], "option.students"),
     (["--from", "scratch"], "option.route"),
     (["--seed", "-1"], "option.seed"),
+    (["--display-labels", "german.txt"], "option.display_labels"),
 ]
 
 
@@ -161,6 +162,7 @@ def test_an_out_folder_inside_a_file_is_refused(folder: Path) -> None:
     ("arguments", "code"),
     [
         (["report", "nowhere"], "family.missing"),
+        (["export", "nowhere", "--member", "small", "--to", "web"], "family.missing"),
         (["measure", "nowhere.tflite"], "tflite.missing"),
         (["evaluate", "nowhere.tflite", "--data", "photos"], "tflite.missing"),
         (["inspect", "nowhere.keras"], "teacher.not_found"),
