@@ -14,7 +14,9 @@ from typing import Any
 
 from learn2compress.export.metadata import Metadata, read_metadata
 from learn2compress.export.schema.packing import unpack
-from learn2compress.export.schema.tensors import FLOAT32, UINT8
+from learn2compress.export.schema.tensors import FLOAT32, INT8, UINT8
+
+_TYPES = {FLOAT32: "float32", UINT8: "uint8", INT8: "int8"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class _Ports:
         return [int(n) for n in self.inputs[0].shape]
 
     @property
+    def input_type(self) -> str:
+        return _TYPES.get(self.inputs[0].type, f"type {self.inputs[0].type}")
+
+    @property
     def scores(self) -> list[int]:
         return [int(n) for n in self.outputs[0].shape]
 
@@ -46,7 +52,7 @@ _TABLE: tuple[tuple[str, Callable[[_Ports], bool], Callable[[_Ports], object]], 
     ("input of 4 dimensions BxHxWxC", lambda p: len(p.image) == 4, lambda p: p.image),
     ("a batch of 1", lambda p: p.image[:1] == [1], lambda p: p.image),
     ("3 channels", lambda p: p.image[3:] == [3], lambda p: p.image),
-    ("input of uint8 or float32", lambda p: p.inputs[0].type in (UINT8, FLOAT32), lambda p: p.inputs[0].type),
+    ("input of uint8 or float32", lambda p: p.inputs[0].type in (UINT8, FLOAT32), lambda p: p.input_type),
     (
         "a float32 input has NormalizationOptions in the metadata",
         lambda p: p.inputs[0].type != FLOAT32 or bool(p.metadata and p.metadata.input_std),
