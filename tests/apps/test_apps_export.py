@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import learn2compress
 from learn2compress.cli import main
 from learn2compress.core.errors import InputError
+from learn2compress.export.metadata import add_metadata
 
 TARGETS = {
     "android": {
@@ -124,6 +125,40 @@ def test_an_int8_member_has_no_code_for_what_takes_none(tiny: Path, tmp_path: Pa
     out = learn2compress.export(tiny, "int8", "android", tmp_path / "android")
     assert not [name for name in files(out) if "MlKit" in name]
     assert "input of uint8 or float32" in (out / "README.md").read_text()
+
+
+def test_labels_in_other_languages_lie_beside_the_first(clothing: Path, tmp_path: Path) -> None:
+    path = tmp_path / "family" / "models" / "small.tflite"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "family" / "family.json").write_bytes((clothing / "family.json").read_bytes())
+    labels = (
+        (learn2compress.export(clothing, "small", "ios", tmp_path / "first") / "labels.txt")
+        .read_text()
+        .split("\n")[:-1]
+    )
+    german = [f"{label} auf Deutsch" for label in labels]
+    # A locale is part of a file's name: one that is none is left out.
+    names = {"de": german, "../../de": german}
+    about = {"name": "n", "description": "", "version": "1", "author": "", "license": ""}
+    model = (clothing / "models" / "small.tflite").read_bytes()
+    path.write_bytes(add_metadata(model, labels=labels, display_labels=names, **about))
+    out = learn2compress.export(tmp_path / "family", "small", "ios", tmp_path / "app" / "ios")
+    assert (out / "labels.txt").read_text().splitlines() == labels
+    assert (out / "labels_de.txt").read_text().splitlines() == german
+    assert "labels_de.txt" in (out / "README.md").read_text()
+    assert set(files(tmp_path / "app")) == {f"ios/{name}" for name in (*TARGETS["ios"], "labels_de.txt")}
+
+
+def test_a_float_input_that_is_normalised_by_channel_is_refused(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "family" / "models" / "float32.tflite"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "family" / "family.json").write_bytes((tiny / "family.json").read_bytes())
+    about = {"name": "n", "description": "", "version": "1", "author": "", "license": "", "labels": ["a", "b", "c"]}
+    model = (tiny / "models" / "float32.tflite").read_bytes()
+    path.write_bytes(add_metadata(model, input_mean=[1.0, 2.0, 3.0], input_std=[1.0, 1.0, 1.0], **about))
+    with pytest.raises(InputError, match="by channel") as caught:
+        learn2compress.export(tmp_path / "family", "float32", "python", tmp_path / "app")
+    assert caught.value.code == "export.not_a_classifier"
 
 
 @pytest.mark.parametrize("member", ["float32", "int8"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from learn2compress.core.errors import InputError
 from learn2compress.export.metadata import read_metadata
+from learn2compress.inputs.display_names import LOCALE
 from learn2compress.measure.graph import describe
 
 TYPES = ("UINT8", "INT8", "FLOAT32")
@@ -26,6 +27,7 @@ class AppModel:
         input_mean, input_std: a float input takes (pixel - mean) / std; an integer input takes the pixel itself.
         output_scale, output_zero_point: probability = scale * (stored - zero point); (1, 0) for a float output.
         labels: one a class, in the order of the outputs.
+        display_labels: locale -> labels in that language.
         operators: operations of the graph, each once, in the order of their names.
         size_bytes: of the file.
         figures: what the family says was measured, one line each.
@@ -70,7 +72,7 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
         labels: of the classes, where the file has none in its metadata.
 
     Raises:
-        InputError: `tflite.*`, or `export.not_a_classifier`.
+        InputError: `tflite.*`, or `export.not_a_classifier`; so too where a float input is normalised by channel.
     """
     described = describe(path)
     if len(described.inputs) != 1 or len(described.outputs) != 1:
@@ -82,8 +84,9 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
     names = metadata.labels if metadata and metadata.labels else labels
     if prod(out.shape) != len(names) or out.dtype not in TYPES:
         raise _no_classifier(path, f"an output of shape {out.shape} and type {out.dtype} for {len(names)} labels")
-    mean = metadata.input_mean[0] if metadata and metadata.input_mean else 0.0
-    std = metadata.input_std[0] if metadata and metadata.input_std else 1.0
+    means, stds = (metadata.input_mean, metadata.input_std) if metadata and metadata.input_std else ((0.0,), (1.0,))
+    if image_in.dtype == "FLOAT32" and (len(set(means)) > 1 or len(set(stds)) > 1):
+        raise _no_classifier(path, f"an input normalised by channel (mean {means}, standard deviation {stds})")
     return AppModel(
         name=name,
         path=path,
@@ -91,15 +94,20 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
         width=image_in.shape[2],
         input_type=image_in.dtype,
         output_type=out.dtype,
-        input_mean=mean,
-        input_std=std,
+        input_mean=means[0],
+        input_std=stds[0],
         output_scale=out.scale if out.scale is not None else 1.0,
         output_zero_point=out.zero_point or 0,
         labels=names,
         operators=tuple(sorted(described.ops)),
         size_bytes=path.stat().st_size,
         figures=figures,
-        display_labels=metadata.display_labels if metadata else {},
+        # Their locales become names of files.
+        display_labels={
+            locale: names
+            for locale, names in (metadata.display_labels if metadata else {}).items()
+            if LOCALE.fullmatch(locale) and len(names) == len(labels)
+        },
     )
 
 

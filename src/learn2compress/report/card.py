@@ -102,7 +102,10 @@ def _limits(family: Family, member: Member) -> str:
         if value is not None
     ]
     if known:
-        weakest = ", ".join(f"{_plain(name)} ({percent(value)})" for value, name in sorted(known)[:WEAKEST])
+        weakest = ", ".join(
+            f"{_plain(name)} ({percent(value)})"
+            for value, name in sorted(known)[: min(WEAKEST, max(len(known) // 2, 1))]
+        )
         lines.append(f"- Its weakest classes on test images: {weakest}.")
     untested = [name for name, value in zip(data.class_names, accuracy.per_class_test, strict=False) if value is None]
     if untested:
