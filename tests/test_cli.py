@@ -89,6 +89,7 @@ MISTAKES = [
     (["--precision", "int8-float", "--output-type", "int8"], "option.output_type"),
     (["--output", "scores"], "option.output"),
     (["--mixed", "on"], "option.mixed"),
+    (["--display-labels", "german.txt"], "option.display_labels"),
 ]
 
 
@@ -166,6 +167,7 @@ def test_an_out_folder_inside_a_file_is_refused(folder: Path) -> None:
     ("arguments", "code"),
     [
         (["report", "nowhere"], "family.missing"),
+        (["export", "nowhere", "--member", "small", "--to", "web"], "family.missing"),
         (["measure", "nowhere.tflite"], "tflite.missing"),
         (["evaluate", "nowhere.tflite", "--data", "photos"], "tflite.missing"),
         (["inspect", "nowhere.keras"], "teacher.not_found"),

@@ -29,6 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SIZE = 24
 # In another order than the alphabet's: what goes by the folder's name must not go by the place.
 CLASSES = ("blue disc", "green square", "red bar")
+GERMAN = ("blaue Scheibe", "grünes Quadrat", "roter Balken")
 COLOURS = ((60, 80, 220), (60, 190, 80), (220, 70, 60))
 COUNTS = {"train": 60, "val": 20, "test": 20}
 WRITTEN = {"family.json", "report.html", "labels.txt", "run.jsonl", "recipe.toml", "models", "baseline"}
@@ -134,7 +135,11 @@ def runs(shapes: Shapes, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     root = tmp_path_factory.mktemp("runs")
     found = {}
     arguments = ["compress", str(shapes.file), "--data", str(shapes.folder), "--out", str(root / "family")]
-    for route, more in {"fresh": ["--students", "3", "--json"], "teacher": ["--students", "2"]}.items():
+    german = tmp_path_factory.mktemp("labels") / "de.txt"
+    german.write_text("\n".join(GERMAN), encoding="utf-8")
+    stated = ["--teacher-licence", "MIT", "--data-licence", "CC0 1.0", "--display-labels", f"de={german}"]
+    fresh = ["--students", "3", "--json", *stated]
+    for route, more in {"fresh": fresh, "teacher": ["--students", "2"]}.items():
         done = subprocess.run(
             [sys.executable, "-m", "learn2compress", *arguments, "--budget", SHORTEST, "--from", route, *more],
             capture_output=True,
@@ -158,7 +163,7 @@ def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
 def test_the_folder_holds_what_is_promised_and_nothing_else(run: Run) -> None:
     assert {path.name for path in run.out.iterdir()} == WRITTEN
     names = [member["name"] for member in run.family["members"]]
-    expected = {f"{name}.{suffix}" for name in names for suffix in ("tflite", "keras")}
+    expected = {f"{name}.{suffix}" for name in names for suffix in ("tflite", "keras", "md")}
     assert {path.name for path in (run.out / "models").iterdir()} == expected
     assert {path.name for path in (run.out / "baseline").iterdir()} == {
         "teacher-float32.tflite",
@@ -168,6 +173,24 @@ def test_the_folder_holds_what_is_promised_and_nothing_else(run: Run) -> None:
     lines = [json.loads(line) for line in (run.out / "run.jsonl").read_text().splitlines()]
     assert {"stage", "done", "note"} <= {line["kind"] for line in lines}
     assert (run.out / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_what_was_stated_of_licences_and_labels_stands_in_files_and_cards(runs: dict[str, Run]) -> None:
+    from learn2compress.export.metadata import read_metadata
+
+    for route, stated in {"fresh": ("MIT", "CC0 1.0"), "teacher": ("not given", "not given")}.items():
+        family = runs[route].family
+        assert (family["teacher_licence"], family["data_licence"]) == stated
+        for member in family["members"]:
+            metadata = read_metadata(runs[route].out / member["file"])
+            assert metadata is not None
+            assert metadata.license == "teacher: {}; data: {}".format(*stated)
+            assert metadata.display_labels == ({"de": GERMAN} if route == "fresh" else {})
+            assert "trained on 180 images" in metadata.description
+            text = (runs[route].out / "models" / f"{member['name']}.md").read_text()
+            for words in stated:
+                assert words in text
+            assert f"{100 * member['accuracy']['test']:.1f} %" in text
 
 
 def test_nothing_is_left_beside_the_folder(runs: dict[str, Run]) -> None:

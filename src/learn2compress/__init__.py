@@ -18,6 +18,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if TYPE_CHECKING:
+    from learn2compress.apps.folder import export
     from learn2compress.compress import compress
     from learn2compress.core.errors import InputError, L2CError, TargetsUnmetError
     from learn2compress.core.family import Family
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "compress": "learn2compress.compress",
+    "export": "learn2compress.apps.folder",
     "Family": "learn2compress.core.family",
     "InputError": "learn2compress.core.errors",
     "L2CError": "learn2compress.core.errors",
@@ -42,14 +44,15 @@ __all__ = [
     "TargetsUnmetError",
     "__version__",
     "compress",
+    "export",
 ]
 
 
 class _Package(ModuleType):
-    """Python puts a submodule into its package when it is imported; here the function `compress` has that name."""
+    """Python puts a submodule into its package when it is imported; two functions go before theirs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "compress" and isinstance(value, ModuleType)):
+        if not (name in ("compress", "export") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

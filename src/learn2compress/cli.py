@@ -165,6 +165,14 @@ def main() -> None:
     help="auto (unless told otherwise): where int8 costs a member more than a point, what hurts most stays float32.",
 )
 @click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
+@click.option("--teacher-licence", metavar="TEXT", help="Licence of MODEL, for metadata and model cards.")
+@click.option("--data-licence", metavar="TEXT", help="Licence of the data, likewise.")
+@click.option(
+    "--display-labels",
+    multiple=True,
+    metavar="LOCALE=FILE",
+    help="Class names in another language, one a line, in the order of the classes.",
+)
 @click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
 @click.option("--recipe", type=PATH, help="TOML file that says all this, such as a run's recipe.toml.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe.")
@@ -189,15 +197,17 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.core.folder import check_folder
     from learn2compress.core.options import Options
     from learn2compress.core.recipe import Recipe, check_given
+    from learn2compress.inputs.display_names import split_display_labels
     from learn2compress.inputs.model_files.kinds import check_model_file
 
-    options["targets"] = options.get("targets") or None
-    options["precision"] = options.get("precision") or None
+    for several in ("targets", "precision", "display_labels"):
+        options[several] = options.get(several) or None
     names = Recipe.model_fields.keys() & options.keys()
     given = {name: str(value) if isinstance(value := options[name], Path) else value for name in names}
     if not options.get("resume"):
         recipe = Recipe.compose(options.get("recipe"), options.get("settings", ()), given)
         Options.of(recipe)
+        split_display_labels(recipe.display_labels)
         check_given(recipe.model_dump())
         check_folder(out)
         check_model_file(Path(recipe.model))
@@ -403,6 +413,25 @@ def report(folder: Path, as_json: bool) -> None:
     family = Family.load(folder)
     write_report(family, folder)
     _print_family(family, as_json)
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@click.option("--member", required=True, metavar="NAME", help="Which member of the family.")
+@click.option("--to", required=True, metavar="APP", help="android, ios, web, python or micro (a microcontroller).")
+@click.option("--out", type=PATH, help="Folder to write.  [default: NAME-APP]")
+@as_json
+@_errors
+def export(folder: Path, member: str, to: str, out: Path | None, as_json: bool) -> None:
+    """Write a folder that an app is built from: a member of the family in FOLDER, its labels, and code."""
+    from learn2compress.apps.folder import export as write
+
+    place = write(folder, member, to, out)
+    files = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    if as_json:
+        click.echo(json.dumps({"folder": str(place), "files": files}))
+        return
+    click.echo(f"{place}\n" + "\n".join(f"  {file}" for file in files))
 
 
 @main.command()

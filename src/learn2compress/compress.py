@@ -12,7 +12,7 @@ import keras
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import TargetsUnmetError
-from learn2compress.core.family import Family
+from learn2compress.core.family import NOT_GIVEN, Family
 from learn2compress.core.folder import cache_folder, check_folder, complete, run_folder
 from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
@@ -30,6 +30,7 @@ from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_files
 from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.outcome import unmet_targets
+from learn2compress.report.card import write_cards
 from learn2compress.report.page import write_report
 from learn2compress.stages.asked import Asked, asked_for, check_same_inputs
 from learn2compress.stages.budget import mirrored, planned_phases, view_count
@@ -43,6 +44,7 @@ from learn2compress.stages.finish import (
     warn_of_collapses,
 )
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
+from learn2compress.stages.metadata import described
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import with_fitting_members
@@ -87,6 +89,9 @@ def compress(
     output_type: str | None = None,
     output: str | None = None,
     mixed: str | None = None,
+    teacher_licence: str | None = None,
+    data_licence: str | None = None,
+    display_labels: Sequence[str] | None = None,
     preset: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -123,6 +128,9 @@ def compress(
         output: `probabilities`, the default, or `logits`.
         mixed: `auto`, the default, keeps the tensors that int8 costs most in float32 where a member loses more than a
             point by it; `off` never.
+        teacher_licence, data_licence: what these may be used for, in words; they stand in metadata and model cards.
+        display_labels: `LOCALE=FILE` for each language that apps show class names in; one name a line, in the order
+            of the classes.
         preset: `fast`, `balanced` (the default) or `best`; see `core.recipe.PRESETS`.
         recipe: path of a TOML recipe, such as the `recipe.toml` that a run writes; what is given here goes before it.
         settings: `KEY=VALUE` of the recipe, as in `training.peak=0.02`; go before all else.
@@ -162,6 +170,9 @@ def compress(
         "output_type": output_type,
         "output": output,
         "mixed": mixed,
+        "teacher_licence": teacher_licence,
+        "data_licence": data_licence,
+        "display_labels": display_labels or None,
         "preset": preset,
     }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
@@ -180,6 +191,27 @@ def compress(
     return family
 
 
+def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) -> tuple[Dataset, Teacher]:
+    """The data and the teacher, checked against each other.
+
+    Raises:
+        InputError: one of them can't be used as given.
+    """
+    dataset = task.load_dataset(
+        asked.data, test_data=asked.test_data, labels=asked.labels, seed=options.seed, progress=progress
+    )
+    teacher = load_teacher(
+        asked.model,
+        dataset=dataset,
+        preprocess=options.preprocess,
+        names=Names(options.input_name, options.output_name),
+        progress=progress,
+    )
+    dataset, teacher = described(dataset, teacher, options)
+    check_teacher_fits(teacher, dataset, progress)
+    return dataset, teacher
+
+
 def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
     """The run itself: all files of the family into the staging folder, from whatever is there already."""
     clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.seed
@@ -190,17 +222,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         progress.note(f"going on with the unfinished run, after {show_duration(clock.elapsed)} of work")
 
     with clock.stage("inputs"):
-        dataset = task.load_dataset(
-            asked.data, test_data=asked.test_data, labels=asked.labels, seed=seed, progress=progress
-        )
-        teacher = load_teacher(
-            asked.model,
-            dataset=dataset,
-            preprocess=options.preprocess,
-            names=Names(options.input_name, options.output_name),
-            progress=progress,
-        )
-        check_teacher_fits(teacher, dataset, progress)
+        dataset, teacher = load_inputs(task, asked, options, progress)
         check_same_inputs(run, teacher, dataset)
         learning = trainable_teacher(teacher) if options.teacher == "joint" else None
 
@@ -325,6 +347,8 @@ def hand_over(
         plan=course.summary(options, teacher),
         targets=tuple(target.text for target in options.targets),
         notes=(*dataset.notes, *notes, *refused, *collapsed),
+        teacher_licence=teacher.licence or NOT_GIVEN,
+        data_licence=dataset.licence or NOT_GIVEN,
     )
     (run.staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
     course.recipe(asked.recipe, teacher).write(
@@ -332,3 +356,4 @@ def hand_over(
     )
     family.write(run.staging)
     write_report(family, run.staging)
+    write_cards(family, run.staging)

@@ -134,6 +134,8 @@ def test_every_key_can_be_set() -> None:
             value = "word"
         elif key == "targets":
             value = "['size<=1KB']"
+        elif key == "display_labels":
+            value = "['de=labels.txt']"
         assert Recipe.compose(settings=[f"{key}={value}"]) != Recipe(), key
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +50,8 @@ class Dataset:
         notes: what was done on the way (splits made, files skipped).
         output_names: the classes that the teacher's outputs stand for, in their order, where the user names them
             (they may be more than the data's); empty otherwise.
+        display_names: locale, such as `de` -> the class names in that language.
+        licence: of the data, as the user states it; empty where not stated.
     """
 
     train: ImageSplit
@@ -59,6 +62,8 @@ class Dataset:
     image_size: tuple[int, int]
     notes: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
+    display_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    licence: str = ""
 
     @property
     def classes(self) -> int:

@@ -12,6 +12,7 @@ from learn2compress.core.errors import InputError
 
 SCHEMA_VERSION = 1
 MANIFEST = "family.json"
+NOT_GIVEN = "not given"
 
 
 class Record(BaseModel):
@@ -189,6 +190,8 @@ class Family(Record):
     plan: dict[str, Any]
     targets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    teacher_licence: str = NOT_GIVEN
+    data_licence: str = NOT_GIVEN
     folder: Path = Field(default=Path(), exclude=True)
 
     def path(self, model: Model) -> Path:

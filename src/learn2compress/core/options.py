@@ -40,6 +40,9 @@ class Options:
     sparsity: float
     teacher: str
     backend: str
+    teacher_licence: str
+    data_licence: str
+    display_labels: tuple[str, ...]
     views: ViewsRecipe
     training: TrainingRecipe
     formats: tuple[FileFormat, ...] = (FULL_INT8,)
@@ -105,6 +108,9 @@ class Options:
             sparsity=float(sparsity),
             teacher=recipe.teacher,
             backend=recipe.backend,
+            teacher_licence=recipe.teacher_licence.strip(),
+            data_licence=recipe.data_licence.strip(),
+            display_labels=recipe.display_labels,
             views=recipe.views,
             training=recipe.training,
             formats=file_formats(recipe.precision, recipe.input_type, recipe.output_type, recipe.output),

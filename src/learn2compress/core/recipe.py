@@ -88,7 +88,7 @@ class Recipe(_Section):
     """A run as it is asked for; see `learn2compress.compress` for what each field means.
 
     `model`, `data`, `test_data` and `labels` are empty where what was given is no path, and `input_name` and
-    `output_name` where they are to be found out.
+    `output_name` where they are to be found out. Each of `display_labels` is `LOCALE=FILE`.
     """
 
     preset: Literal["fast", "balanced", "best"] = "balanced"
@@ -113,6 +113,9 @@ class Recipe(_Section):
     mixed_loss: Share = 0.01
     seed: int = 0
     backend: Literal["tensorflow", "jax"] = "tensorflow"
+    teacher_licence: str = ""
+    data_licence: str = ""
+    display_labels: tuple[str, ...] = ()
     views: ViewsRecipe = ViewsRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -144,6 +147,7 @@ class Recipe(_Section):
         for key in PATHS:
             if isinstance(values.get(key), str) and values[key]:
                 values[key] = absolute(Path(), values[key])
+        _place_display_labels(values, Path())
         preset = values.get("preset", DEFAULT_PRESET)
         values = {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **values}
         try:
@@ -192,12 +196,24 @@ def read(path: Path) -> dict[str, Any]:
     for key in PATHS:
         if isinstance(values.get(key), str) and values[key]:
             values[key] = absolute(path.parent, values[key])
+    _place_display_labels(values, path.parent)
     return values
 
 
 def absolute(folder: Path, value: str) -> str:
     """The path that `value` is from `folder` on; a name such as `tfds:cifar10` stays as it is."""
     return value if value.startswith(NAMED) else str((folder / Path(value).expanduser()).absolute())
+
+
+def _place_display_labels(values: dict[str, Any], folder: Path) -> None:
+    """Makes the files of `LOCALE=FILE` absolute; what is not of that form is left for the check."""
+    given = values.get("display_labels")
+    if isinstance(given, list | tuple) and all(isinstance(text, str) for text in given):
+        parts = [text.partition("=") for text in given]
+        values["display_labels"] = [
+            f"{locale}={(folder / Path(file).expanduser()).absolute()}" if file else locale + equals
+            for locale, equals, file in parts
+        ]
 
 
 def check_given(inputs: Mapping[str, Any]) -> None:

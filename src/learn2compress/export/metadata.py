@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from learn2compress.export.schema import metadata_schema as schema
 from learn2compress.export.schema.packing import DAMAGE, pack, text, unpack, utf8
 from learn2compress.export.schema.tensors import (
     LABELS_FILE,
+    display_file,
     image_and_scores,
     image_metadata,
     normalization,
@@ -37,7 +38,10 @@ MIN_PARSER_VERSION = "1.0.0"  # the schema version that has every field written 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of itself. An app feeds (pixel - mean) / std, quantized where the input is integer."""
+    """What a file says of itself. An app feeds (pixel - mean) / std, quantized where the input is integer.
+
+    `display_labels` maps a locale, such as `de`, to the labels in that language.
+    """
 
     name: str
     description: str
@@ -50,6 +54,7 @@ class Metadata:
     input_std: tuple[float, ...]
     output_name: str
     min_parser_version: str
+    display_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def check_labels(labels: Sequence[str], outputs: int | None = None) -> None:
@@ -89,6 +94,7 @@ def add_metadata(
     author: str,
     license: str,  # noqa: A002  (the schema's word)
     labels: Sequence[str],
+    display_labels: Mapping[str, Sequence[str]] | None = None,
     input_mean: Sequence[float] | None = None,
     input_std: Sequence[float] | None = None,
     input_name: str = "image",
@@ -101,6 +107,7 @@ def add_metadata(
         model: a `.tflite` file's bytes: one RGB image in, one vector of class probabilities out.
         name, description, version, author, license: for people.
         labels: one per output.
+        display_labels: locale -> labels in that language, one per output too, for apps that ask for the locale.
         input_mean, input_std: what takes a pixel 0..255 to the model's *real* input, (pixel - mean) / std;
             one value each, or three for R, G, B (MediaPipe wants these equal). A float32 input needs them. An
             integer input does not: the default undoes its own quantization (for uint8: mean = zero point, std
@@ -115,7 +122,8 @@ def add_metadata(
     """
     root = unpack(model)
     image_in, out = image_and_scores(root)
-    check_labels(labels, prod(int(n) for n in out.shape))
+    for names in (labels, *(display_labels or {}).values()):
+        check_labels(names, prod(int(n) for n in out.shape))
     mean, std = normalization(image_in, input_mean, input_std)
     content = schema.ModelMetadataT(
         name=utf8(name),
@@ -126,7 +134,7 @@ def add_metadata(
         subgraphMetadata=[
             schema.SubGraphMetadataT(
                 inputTensorMetadata=[image_metadata(image_in, input_name, mean, std)],
-                outputTensorMetadata=[scores_metadata(out, output_name, logits=logits)],
+                outputTensorMetadata=[scores_metadata(out, output_name, tuple(display_labels or {}), logits=logits)],
             )
         ],
         minParserVersion=MIN_PARSER_VERSION,
@@ -134,7 +142,8 @@ def add_metadata(
     builder = flatbuffers.Builder(4096)
     builder.Finish(content.Pack(builder), IDENTIFIER)
     _put(root, bytes(builder.Output()))
-    return _with_file(pack(root), LABELS_FILE, "\n".join(labels).encode("utf-8"))
+    lists = {LABELS_FILE: labels, **{display_file(locale): names for locale, names in (display_labels or {}).items()}}
+    return _with_files(pack(root), {name: "\n".join(names).encode("utf-8") for name, names in lists.items()})
 
 
 def read_metadata(path: str | Path) -> Metadata | None:
@@ -162,23 +171,28 @@ def _read(content: Any, path: Path) -> Metadata:
     steps = [unit.options for unit in image_in.processUnits or ()]
     scaling = next((step for step in steps if isinstance(step, schema.NormalizationOptionsT)), None)
     axis = schema.AssociatedFileType.TENSOR_AXIS_LABELS
-    label_files = [text(file.name) for file in out.associatedFiles or () if file.type == axis]
-    labels = ""
+    label_files = [(text(file.locale), text(file.name)) for file in out.associatedFiles or () if file.type == axis]
+    lists: dict[str, tuple[str, ...]] = {}
     if label_files:
         with zipfile.ZipFile(path) as archive:
-            labels = archive.read(label_files[0]).decode("utf-8", "replace").removesuffix("\n")
+            for locale, name in label_files:
+                content_text = archive.read(name).decode("utf-8", "replace").removesuffix("\n")
+                lists.setdefault(locale, tuple(content_text.split("\n")) if content_text else ())
+    # Those that stand first are the ones that classes go by, whatever their language.
+    labels = next(iter(lists.values()), ())
     return Metadata(
         name=text(content.name),
         description=text(content.description),
         version=text(content.version),
         author=text(content.author),
         license=text(content.license),
-        labels=tuple(labels.split("\n")) if labels else (),
+        labels=labels,
         input_name=text(image_in.name),
         input_mean=tuple(float(v) for v in scaling.mean) if scaling else (),
         input_std=tuple(float(v) for v in scaling.std) if scaling else (),
         output_name=text(out.name),
         min_parser_version=text(content.minParserVersion),
+        display_labels=dict(list(lists.items())[1:]),
     )
 
 
@@ -196,10 +210,11 @@ def _put(root: Any, packed: bytes) -> None:
     root.metadata.append(model_schema.MetadataT(name=FIELD, buffer=len(root.buffers) - 1))
 
 
-def _with_file(model: bytes, name: str, data: bytes) -> bytes:
-    """The model with a ZIP behind it: stored, not deflated, because MediaPipe points into it."""
+def _with_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The model with a ZIP of name -> data behind it: stored, not deflated, because MediaPipe points into it."""
     whole = io.BytesIO()
     whole.write(model)
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(name), data)  # its date is fixed: the same model gives the same bytes
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)  # its date is fixed: the same model gives the same bytes
     return whole.getvalue()

@@ -59,6 +59,7 @@ class Teacher:
         findings: sentences on what was found out of it: preprocessing, which outputs stand for which classes.
         preprocess_accuracies: of each preprocessing that was tried; empty where it was given.
         box: what it is where it is a file without a Keras model.
+        licence: as the user states it; empty where not stated.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Teacher:
     findings: tuple[str, ...] = field(default=(), compare=False)
     preprocess_accuracies: dict[str, float] = field(default_factory=dict, compare=False)
     box: BlackBox | None = None
+    licence: str = ""
 
     @property
     def given_file(self) -> Path | None:

@@ -102,8 +102,16 @@ def image_metadata(tensor: Any, name: str, mean: list[float], std: list[float]) 
     )
 
 
-def scores_metadata(tensor: Any, name: str, *, logits: bool = False) -> Any:
-    """Class scores whose names are in the labels file, as `TensorMetadataT`. Float logits have no range to tell."""
+def display_file(locale: str) -> str:
+    """Name of the file with the labels of a language."""
+    return f"labels_{locale}.txt"
+
+
+def scores_metadata(tensor: Any, name: str, locales: Sequence[str] = (), *, logits: bool = False) -> Any:
+    """Class scores whose names are in the labels file, and one more for each other language, as `TensorMetadataT`.
+
+    Float logits have no range to tell.
+    """
     lowest, highest = STORED_RANGE.get(tensor.type, (0.0, 1.0))
     bounded = not logits or tensor.type in STORED_RANGE
     return schema.TensorMetadataT(
@@ -121,7 +129,16 @@ def scores_metadata(tensor: Any, name: str, *, logits: bool = False) -> Any:
                 name=LABELS_FILE,
                 description="Names of the classes, one a line, in the order of the outputs.",
                 type=schema.AssociatedFileType.TENSOR_AXIS_LABELS,
-            )
+            ),
+            *(
+                schema.AssociatedFileT(
+                    name=display_file(locale),
+                    description=f"Names of the classes in the language {locale}, in the same order.",
+                    type=schema.AssociatedFileType.TENSOR_AXIS_LABELS,
+                    locale=locale,
+                )
+                for locale in locales
+            ),
         ],
     )
 

@@ -1,0 +1,174 @@
+"""Writes the folder for one kind of app: the member, its labels, the code that runs it, and how to use it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from learn2compress.apps.contents import AppModel, read_app_model
+from learn2compress.apps.micro import micro_files
+from learn2compress.apps.rendering import rendered
+from learn2compress.core.errors import InputError
+from learn2compress.core.family import Family, Member
+from learn2compress.export.conformance import ml_kit_findings
+from learn2compress.report.rows import milliseconds, percent
+
+Files = dict[str, str]
+
+
+@dataclass(frozen=True)
+class AppTarget:
+    """One kind of app.
+
+    Attributes:
+        name: as it is asked for.
+        assets: where in the folder the member and its labels lie.
+        files: function of the member -> path in the folder -> text.
+        types: what the input and output of the member may be.
+    """
+
+    name: str
+    assets: str
+    files: Callable[[AppModel], Files]
+    types: frozenset[str] = frozenset({"UINT8", "INT8", "FLOAT32"})
+
+
+def _android(model: AppModel) -> Files:
+    source = "app/src/main/java/com/example/classifier"
+    refused = [finding for finding in ml_kit_findings(model.path) if not finding.kept]
+    ml_kit = {} if refused else {f"{source}/MlKitClassifier.kt": "MlKitClassifier.kt.j2"}
+    return rendered(
+        "android",
+        model,
+        {
+            **ml_kit,
+            f"{source}/Classifier.kt": "Classifier.kt.j2",
+            "app/build.gradle.kts": "build.gradle.kts.j2",
+            "README.md": "README.md.j2",
+        },
+        refused=refused,
+    )
+
+
+def _ios(model: AppModel) -> Files:
+    names = {"Classifier.swift": "Classifier.swift.j2", "Podfile": "Podfile.j2", "README.md": "README.md.j2"}
+    return rendered("ios", model, names)
+
+
+def _web(model: AppModel) -> Files:
+    names = ("index.html", "classifier.js", "package.json", "README.md")
+    return rendered("web", model, {name: f"{name}.j2" for name in names})
+
+
+def _python(model: AppModel) -> Files:
+    names = ("classify.py", "requirements.txt", "README.md")
+    return rendered("python", model, {name: f"{name}.j2" for name in names})
+
+
+# LiteRT.js knows no int8 tensors.
+TARGETS = {
+    target.name: target
+    for target in (
+        AppTarget("android", "app/src/main/assets", _android),
+        AppTarget("ios", "", _ios),
+        AppTarget("web", "", _web, frozenset({"UINT8", "FLOAT32"})),
+        AppTarget("python", "", _python),
+        AppTarget("micro", "", micro_files),
+    )
+}
+
+
+def export(folder: str | Path, member: str, to: str, out: str | Path | None = None) -> Path:
+    """Writes a folder that an app of one kind is built from, with a member of a family; returns its path.
+
+    Args:
+        folder: of the family, as `compress` wrote it.
+        member: name of one of its members.
+        to: `android`, `ios`, `web`, `python` or `micro`.
+        out: folder to write, new or empty; by default `MEMBER-TO` where one stands.
+
+    Raises:
+        InputError: `export.target`, `export.type`, `member.unknown`, `family.*`, `out.*`, `tflite.*`, `micro.*`;
+            nothing was written.
+    """
+    if to not in TARGETS:
+        raise InputError("export.target", f"There is no code for {to!r}.", f"use one of {', '.join(TARGETS)}.")
+    family = Family.load(folder)
+    chosen = _member(family, member)
+    target = TARGETS[to]
+    model = read_app_model(family.path(chosen), chosen.name, family.dataset.class_names, _figures(family, chosen))
+    if wrong := {model.input_type, model.output_type} - target.types:
+        raise InputError(
+            "export.type",
+            f"{chosen.name} has a tensor of {wrong.pop().lower()} at its ends, which {to} does not take.",
+            f"export a member whose ends are {' or '.join(sorted(t.lower() for t in target.types))}.",
+        )
+    place = _place(out if out is not None else f"{chosen.name}-{to}")
+    files = target.files(model)
+    return _write(place, files, model, target.assets)
+
+
+def _member(family: Family, name: str) -> Member:
+    for member in family.members:
+        if member.name == name:
+            return member
+    raise InputError(
+        "member.unknown",
+        f"The family has no member {name!r}.",
+        f"name one of {', '.join(m.name for m in family.members)}.",
+    )
+
+
+def _figures(family: Family, member: Member) -> tuple[str, ...]:
+    accuracy = member.accuracy
+    lines = [f"right on {percent(accuracy.test)} of {accuracy.test_examples:,} test images"]
+    if member.latency_ms is not None:
+        lines.append(
+            f"{milliseconds(member.latency_ms.median)} ms for an image on {family.environment.processor}, "
+            f"{member.latency_ms.threads} thread{'s' if member.latency_ms.threads != 1 else ''}"
+        )
+    return tuple(lines)
+
+
+def _place(out: str | Path) -> Path:
+    place = Path(out).expanduser().absolute()
+    nearest = next(p for p in (place, *place.parents) if p.exists())
+    if not nearest.is_dir():
+        raise InputError("out.not_a_folder", f"{nearest} is a file, not a folder.", "give another --out.")
+    if place.is_dir() and any(place.iterdir()):
+        raise InputError(
+            "out.not_empty", f"The folder {place} is not empty.", "give a new or an empty folder for --out."
+        )
+    return place
+
+
+def _write(place: Path, files: Files, model: AppModel, assets: str) -> Path:
+    """All files or none: they are put together beside the place, and moved there at once."""
+    made = [path for path in place.parents if not path.exists()]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
+            staging = Path(temporary) / "files"
+            (staging / assets).mkdir(parents=True)
+            shutil.copyfile(model.path, staging / assets / model.file)
+            (staging / assets / "labels.txt").write_text("\n".join(model.labels) + "\n", encoding="utf-8")
+            for locale, names in model.display_labels.items():
+                text = "\n".join(names) + "\n"
+                (staging / assets / f"labels_{locale}.txt").write_text(text, encoding="utf-8")
+            for name, text in files.items():
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                (staging / name).write_text(text, encoding="utf-8")
+            if place.exists():
+                place.rmdir()
+            staging.replace(place)
+    except OSError as error:
+        for path in made:
+            if path.exists() and not any(path.iterdir()):
+                path.rmdir()
+        raise InputError(
+            "out.not_writable", f"{place} can't be written ({error.strerror or error}).", "give another --out."
+        ) from error
+    return place

@@ -1,0 +1,85 @@
+"""The Python folder is run as its README says, and is right as often as `l2c evaluate` says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import learn2compress
+from learn2compress.inspection import evaluate_file
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "clothing" / "photos"
+ALL = """
+import json, sys
+from pathlib import Path
+from PIL import Image
+from classify import Classifier
+classifier = Classifier()
+print(json.dumps({path: classifier.classify(Image.open(path)) for path in sys.argv[1:]}))
+"""
+
+
+def classify(folder: Path, *photos: Path) -> dict[str, list[tuple[str, float]]]:
+    """What the folder's own code says, in a process that knows nothing of learn2compress."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALL, *map(str, photos)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_is_right_as_often_as_evaluate_says(clothing: Path, tmp_path: Path) -> None:
+    out = learn2compress.export(clothing, "small", "python", tmp_path / "app")
+    photos = sorted((PHOTOS / "test").glob("*/*.jpg"))
+    answers = classify(out, *photos)
+    right = [answers[str(photo)][0][0] == photo.parent.name for photo in photos]
+    said = evaluate_file(clothing / "models" / "small.tflite", PHOTOS, "test", None, 0, ())
+    assert said["examples"] == len(photos)
+    assert np.mean(right) == pytest.approx(said["accuracy"], abs=1e-9)
+
+
+def test_the_script_prints_the_most_probable_labels(clothing: Path, tmp_path: Path) -> None:
+    out = learn2compress.export(clothing, "small", "python", tmp_path / "app")
+    photo = next((PHOTOS / "test" / "shoes").glob("*.jpg"))
+    done = subprocess.run(
+        [sys.executable, str(out / "classify.py"), str(photo)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path, *found = done.stdout.strip().split("\t")
+    assert path == str(photo)
+    assert len(found) == 3
+    assert found[0].startswith("shoes ")
+
+
+@pytest.mark.parametrize("member", ["float32", "int8"])
+def test_members_with_other_types_get_what_they_take(tiny: Path, tmp_path: Path, member: str) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    out = learn2compress.export(tiny, member, "python", tmp_path / "app")
+    pixels = np.random.default_rng(1).integers(0, 256, (10, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    found = dict(classify(out, tmp_path / "photo.png")[str(tmp_path / "photo.png")])
+
+    interpreter = Interpreter(str(tiny / "models" / f"{member}.tflite"))
+    interpreter.allocate_tensors()
+    detail: Any = interpreter.get_input_details()[0]
+    stored = (pixels - 127.5) / 127.5 if member == "float32" else pixels.astype(int) - 128
+    interpreter.set_tensor(detail["index"], stored.astype(detail["dtype"])[None])
+    interpreter.invoke()
+    detail = interpreter.get_output_details()[0]
+    scores = interpreter.get_tensor(detail["index"])[0].astype(np.float32)
+    scale, zero_point = detail["quantization"]
+    expected = scores if member == "float32" else (scores - zero_point) * scale
+    labels = ["no", 'a "quoted" \\ name', "großer Hut"]
+    np.testing.assert_allclose([found[label] for label in labels], expected, atol=1e-6)

@@ -1,0 +1,83 @@
+"""A member's card says what is known of it, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learn2compress.core.family import Family
+from learn2compress.report.card import card, write_cards
+
+
+def test_each_member_gets_a_card_beside_its_file(family: Family, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    paths = write_cards(family, tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "models/large.md",
+        "models/medium.md",
+        "models/small.md",
+    ]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["large.md", "medium.md", "small.md"]
+    assert paths[0].read_text() == card(family, family.members[0])
+
+
+def test_the_card_has_what_was_measured_on_the_file(family: Family) -> None:
+    member = family.members[1]
+    text = card(family, member)
+    assert "3,068 images" in text
+    assert "**87.6 %** of 372" in text
+    assert "The teacher: 92.5 %" in text
+    assert "| shirt | " in text
+    assert text.count("| --- |") == 1
+    assert "318 kB" in text
+    assert "AMD EPYC 9B14" in text
+    assert "0.418 ms" in text
+    assert "96 x 96" in text
+    for name in family.dataset.class_names:
+        assert name in text
+
+
+def test_the_weakest_classes_are_named(family: Family) -> None:
+    member = family.members[0]
+    (line,) = [line for line in card(family, member).splitlines() if "weakest classes" in line]
+    ordered = sorted(zip(member.accuracy.per_class_test, family.dataset.class_names, strict=True))
+    for _, name in ordered[:3]:
+        assert name in line
+    assert ordered[-1][1] not in line
+
+
+def test_licences_stand_as_they_were_given_and_not_given_otherwise(family: Family) -> None:
+    assert card(family, family.members[0]).count("not given") == 2
+    stated = family.model_copy(update={"teacher_licence": "Apache-2.0", "data_licence": "CC-BY 4.0"})
+    text = card(stated, stated.members[0])
+    assert "of the teacher: Apache-2.0" in text
+    assert "of the data: CC-BY 4.0" in text
+    assert "not given" not in text
+
+
+def test_what_was_not_measured_is_left_out(bare_family: Family) -> None:
+    text = card(bare_family, bare_family.members[0])
+    assert " ms for an image" not in text
+    assert "| class |" not in text
+    assert "weakest" not in text
+    assert "None" not in text
+
+
+def test_a_class_without_test_images_is_said_to_be_unknown(family: Family) -> None:
+    member = family.members[0]
+    per_class = (None, *member.accuracy.per_class_test[1:])
+    untested = member.model_copy(
+        update={"accuracy": member.accuracy.model_copy(update={"per_class_test": per_class})}
+    )
+    text = card(family, untested)
+    assert "No test image shows dress" in text
+    assert "| dress | – |" in text
+
+
+def test_names_are_text_and_no_markup(family: Family) -> None:
+    names = ("a|b", "<script>", "*c*", "[d](e)", *family.dataset.class_names[4:])
+    awkward = family.model_copy(update={"dataset": family.dataset.model_copy(update={"class_names": names})})
+    text = card(awkward, awkward.members[0])
+    assert "a\\|b" in text
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    assert "\\*c\\*" in text
+    assert "[d](e)" not in text
