@@ -1,6 +1,8 @@
 # The same targets for people and for CI. Everything runs in .venv, made from locked dependencies with hashes.
 PYTHON ?= python3
 VENV := .venv
+# Each takes a core and up to 4 GB; the tests of a file share what they set up.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
@@ -18,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/l2c demo --out demo-family
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: $(DEV_STAMP)
 	$(BIN)/python -m pytest $(ARGS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import advice
 from learn2compress.inputs.keras_file import HDF5_SIGNATURE, check_keras_file, load_keras_file
 from learn2compress.inputs.model_files.black_box import Names
 from learn2compress.inputs.model_files.frozen_graph import check_frozen_graph, load_frozen_graph
@@ -101,7 +102,8 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(8)
     except FileNotFoundError as error:
-        raise InputError("teacher.not_found", f"There is no file {path}.", "check the path of the model.") from error
+        fix = advice(path, "check the path of the model.")
+        raise InputError("teacher.not_found", f"There is no file {path}.", fix) from error
     except OSError as error:
         raise InputError(
             "teacher.unreadable", f"{path} can't be read ({error}).", "check its permissions."
