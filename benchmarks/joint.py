@@ -2,8 +2,8 @@
 
     python benchmarks/joint.py [--epochs 4] [--counts 3 5] [--rounds 12]
 
-(a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it: narrow members in one
-step of three, mostly late. And jointly with narrow members in every step, to show what that would cost and bring.
+(a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it: narrow members in every
+other step, most of them late. And jointly with narrow members in every step, to show what that would cost and bring.
 Steps are timed in turns (a, c, a, c, ...), so that the ratio holds on a busy machine. Accuracy is that of the float
 members on the 10,000 test images: its standard error is 0.3 points.
 """

@@ -94,14 +94,14 @@ SETTINGS: dict[SourceKind, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.08,
-        narrow_share=1 / 3,
+        narrow_share=0.5,
         quantization_share=0.12,
         # Steps that suit new kernels would take a trained teacher apart.
         teacher_rate=0.01,
     ),
     "cuts": CUTS,
     # More is left to learn than in a cut, before anything is rounded.
-    "prunings": replace(CUTS, batch_size=64, narrow_share=1 / 3, quantization_share=0.15),
+    "prunings": replace(CUTS, batch_size=64, narrow_share=0.5, quantization_share=0.15),
 }
 
 
