@@ -51,7 +51,7 @@ def check_keras_file(path: Path) -> None:
 
 def _read_config(path: Path) -> tuple[str, Any, bool]:
     """The suffix that the content calls for; the model's configuration, which carries no code; whether of Keras 2."""
-    signature = _signature(path)
+    signature = first_bytes(path)
     if signature.startswith(b"PK"):
         config = _zip_config(path)
         refuse_code(_without_training(config), str(path))
@@ -69,7 +69,12 @@ def _read_config(path: Path) -> tuple[str, Any, bool]:
     )
 
 
-def _signature(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """The first eight bytes of a file, by which its kind is known.
+
+    Raises:
+        InputError: `teacher.not_a_model` for a folder, `teacher.not_found`, `teacher.unreadable`.
+    """
     if path.is_dir():
         raise InputError("teacher.not_a_model", f"{path} is a folder; {_EXPECTED}.", "give the file.")
     try:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.paths import advice
-from learn2compress.inputs.keras_file import HDF5_SIGNATURE, check_keras_file, load_keras_file
+from learn2compress.inputs.keras_file import HDF5_SIGNATURE, check_keras_file, first_bytes, load_keras_file
 from learn2compress.inputs.model_files.black_box import Names
 from learn2compress.inputs.model_files.frozen_graph import check_frozen_graph, load_frozen_graph
 from learn2compress.inputs.model_files.keras_names import named_model
@@ -79,7 +78,7 @@ def kind_of(path: Path) -> str:
         if is_saved_model(path):
             return "saved_model"
         raise _no_model(path, "is a folder without saved_model.pb")
-    head = _head(path)
+    head = first_bytes(path)
     if head.startswith(b"PK") or head == HDF5_SIGNATURE:
         return "keras"
     if head[4:8] == IDENTIFIER:
@@ -95,19 +94,6 @@ def kind_of(path: Path) -> str:
     if head.startswith(_LENGTH):
         return "frozen_graph"
     raise _no_model(path, "is not a model" if head else "is empty")
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(8)
-    except FileNotFoundError as error:
-        fix = advice(path, "check the path of the model.")
-        raise InputError("teacher.not_found", f"There is no file {path}.", fix) from error
-    except OSError as error:
-        raise InputError(
-            "teacher.unreadable", f"{path} can't be read ({error}).", "check its permissions."
-        ) from error
 
 
 def _no_model(path: Path, what: str) -> InputError:
