@@ -215,6 +215,13 @@ def documentation() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in pages)
 
 
+def test_advice_on_inputs_names_only_options_there_are() -> None:
+    known = {option for _, option in options()}
+    for path in sorted((ROOT / "src/learn2compress/inputs").rglob("*.py")):
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", path.read_text(encoding="utf-8")))
+        assert named <= known, path.name
+
+
 @pytest.mark.parametrize(("command", "option"), options())
 def test_every_option_is_documented(documentation: str, command: str, option: str) -> None:
     assert re.search(rf"l2c {command}\b", documentation), f"`l2c {command}` is nowhere in README.md or docs/"

@@ -157,8 +157,8 @@ def _check_part(graph: Any, source: str, target: str, path: Path) -> None:
         raise InputError(
             "teacher.many_inputs",
             f"{path} needs more than the image {source} for {target}: {listed(others)}.",
-            "export it for inference alone, with constants in place of these; or name other tensors with --input and "
-            "--model-output.",
+            "export it for inference alone, with constants in place of these; or name other tensors with "
+            "--model-input and --model-output.",
         )
 
 

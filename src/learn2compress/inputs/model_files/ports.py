@@ -95,7 +95,7 @@ def image_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
         raise InputError(
             "teacher.many_inputs",
             f"{model} has {len(fitting)} inputs that could take the image: {_shown(fitting)}.",
-            f"say which one with --input, as in --input {fitting[0].name}.",
+            f"say which one with --model-input, as in --model-input {fitting[0].name}.",
         )
     return fitting[0]
 
