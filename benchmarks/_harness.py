@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from learn2compress.core.family import Family, Member
-from learn2compress.report.table import family_table
+from learn2compress.report.tables.family import family_table
 
 COMMAND = (sys.executable, "-m", "learn2compress")
 HERE = Path(__file__).resolve().parent

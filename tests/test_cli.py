@@ -48,7 +48,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     [
         "import learn2compress",
         "from learn2compress import Family, InputError, L2CError, Progress, TargetsUnmetError",
-        "import learn2compress.plan.members, learn2compress.report.table, learn2compress.core.options",
+        "import learn2compress.plan.members, learn2compress.report.tables.family, learn2compress.core.options",
     ],
 )
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:

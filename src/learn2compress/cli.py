@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -19,6 +19,8 @@ from learn2compress.core.errors import EXIT_INTERRUPTED, InputError, L2CError
 from learn2compress.core.version import __version__
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from learn2compress.core.family import Family
     from learn2compress.core.progress import Listener
 
@@ -99,10 +101,31 @@ def _listeners(silent: bool) -> Iterator[list[Listener]]:
         yield [bars]
 
 
-def _console() -> Any:
-    from rich.console import Console
+def _show(found: Any, as_json: bool, tables: Callable[[Any], Iterable[RenderableType]]) -> None:
+    """What a command found: as one JSON document, or as tables and lines for people."""
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _print(tables(found))
 
-    return Console()
+
+def _show_family(family: Family, as_json: bool) -> None:
+    from learn2compress.report.tables.family import family_tables
+
+    if as_json:
+        click.echo(family.model_dump_json())
+    else:
+        _print(family_tables(family))
+
+
+def _print(parts: Iterable[RenderableType]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for part in parts:
+        # Lines are not broken: paths are to be copied.
+        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -216,15 +239,17 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     with silenced():  # TensorFlow greets everyone on import
         from learn2compress.compress import compress as run
     from learn2compress.core.errors import TargetsUnmetError
+    from learn2compress.core.family import Family
     from learn2compress.core.progress import Progress
 
     with _listeners(as_json or silent) as listeners, _terminated_like_interrupted():
         try:
             family = run(out=out, progress=Progress(*listeners), **options)
         except TargetsUnmetError:
-            _show_unless(as_json, out)
+            if not as_json:
+                _show_family(Family.load(out), as_json)
             raise
-    _print_family(family, as_json)
+    _show_family(family, as_json)
 
 
 @contextlib.contextmanager
@@ -239,28 +264,6 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _show_unless(as_json: bool, out: Path) -> None:
-    from learn2compress.core.family import Family
-
-    if not as_json:
-        _print_family(Family.load(out), as_json)
-
-
-def _print_family(family: Family, as_json: bool) -> None:
-    if as_json:
-        click.echo(family.model_dump_json())
-        return
-    from learn2compress.report.headline import headline
-    from learn2compress.report.table import family_table
-
-    console = _console()
-    console.print()
-    console.print(family_table(family, console.width))
-    console.print(headline(family), highlight=False)
-    console.print(f"\nReport: {family.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f"Models: {family.folder / 'models'}", highlight=False, soft_wrap=True)
 
 
 def _command_line() -> str:
@@ -285,23 +288,9 @@ def inspect(
         _inspect_data(data, as_json)
         return
     from learn2compress.inspection import inspect_model
+    from learn2compress.report.tables.model import model_tables
 
-    found = inspect_model(model, data, labels, input_name, output_name)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    structure, surveyed = found.pop("structure"), found.pop("data", None)
-    for key, value in found.items():
-        several = [f"{name} {one}" for name, one in value.items()] if isinstance(value, dict) else value
-        shown = ", ".join(map(str, several)) if isinstance(several, list) else str(value)
-        table.add_row(f"[bold]{key.replace('_', ' ')}", shown)
-    _console().print(table)
-    _print_structure(structure)
-    if surveyed is not None:
-        _print_data(surveyed)
+    _show(inspect_model(model, data, labels, input_name, output_name), as_json, model_tables)
 
 
 def _inspect_data(data: Path | None, as_json: bool) -> None:
@@ -310,42 +299,11 @@ def _inspect_data(data: Path | None, as_json: bool) -> None:
             "option.model", "There is nothing to inspect.", "write l2c inspect MODEL, or l2c inspect --data DATA."
         )
     from learn2compress.inspection import inspect_data
+    from learn2compress.report.tables.data import data_tables
 
     with _listeners(as_json) as listeners:
         found = inspect_data(data, listeners)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        _print_data(found)
-
-
-def _print_data(surveyed: dict[str, Any]) -> None:
-    from learn2compress.report.data_table import data_tables
-
-    for table in data_tables(surveyed):
-        _console().print(table)
-
-
-def _print_structure(structure: dict[str, Any]) -> None:
-    """Channel groups and removable blocks with their shares of the model."""
-    from rich.table import Table
-
-    console = _console()
-    if "refused" in structure:
-        console.print(f"Its layers can't be pruned: {structure['refused']}.", highlight=False, markup=False)
-        return
-    groups = Table("channel group", "channels", "layers", "MACs", "parameters", title="What can be narrowed")
-    for group in structure["groups"]:
-        shares = (f"{100 * group[key]:.1f} %" for key in ("macs", "parameters"))
-        groups.add_row(group["name"], str(group["channels"]), str(group["layers"]), *shares)
-    console.print(groups)
-    if structure["blocks"]:
-        blocks = Table("block that ends in", "MACs", "parameters", title="What can be removed whole")
-        for block in structure["blocks"]:
-            blocks.add_row(block["name"], *(f"{100 * block[key]:.1f} %" for key in ("macs", "parameters")))
-        console.print(blocks)
-    for name, channels, reason in structure["held"]:
-        console.print(f"{name}: all {channels} channels stay: {reason}", highlight=False, markup=False)
+    _show(found, as_json, data_tables)
 
 
 @main.command()
@@ -362,15 +320,11 @@ def evaluate(file: Path, data: Path, split: str, labels: Path | None, seed: int,
     Where DATA has no test split, one is made as `compress` does with the same seed.
     """
     from learn2compress.inspection import evaluate_file
+    from learn2compress.report.tables.files import accuracy_lines
 
     with _listeners(as_json) as listeners:
         found = evaluate_file(file, data, split, labels, seed, listeners)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    click.echo(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({split})")
-    for name, value in found["per_class"].items():
-        click.echo(f"  {'–' if value is None else f'{100 * value:5.1f} %'}  {name}")
+    _show(found, as_json, accuracy_lines)
 
 
 @main.command()
@@ -381,24 +335,9 @@ def evaluate(file: Path, data: Path, split: str, labels: Path | None, seed: int,
 def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
     """Measure size, latency (interleaved, so that ratios hold) and memory of .tflite FILES."""
     from learn2compress.inspection import measure_paths
+    from learn2compress.report.tables.files import files_tables
 
-    found = measure_paths(files, threads)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    from rich.table import Table
-
-    table = Table("file", "bytes", "zipped", "parameters", "MACs", "median ms", "p90 ms", "peak memory")
-    for row in found:
-        latency = row["latency_ms"]
-        table.add_row(
-            row["file"],
-            *(f"{row[key]:,}" for key in ("size_bytes", "zipped_bytes", "parameters", "macs")),
-            f"{latency['median']:.3f}",
-            f"{latency['p90']:.3f}",
-            f"{row['peak_memory_bytes']:,}",
-        )
-    _console().print(table)
+    _show(measure_paths(files, threads), as_json, files_tables)
 
 
 @main.command()
@@ -412,7 +351,7 @@ def report(folder: Path, as_json: bool) -> None:
 
     family = Family.load(folder)
     write_report(family, folder)
-    _print_family(family, as_json)
+    _show_family(family, as_json)
 
 
 @main.command()

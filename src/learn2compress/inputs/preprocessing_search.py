@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,13 @@ class Found:
     Attributes:
         preprocess: the winner.
         accuracies: of every candidate, on the images that it was tried on.
-        predicted: the outputs that the model says with the winner's, shape (examples,); -1 where it says none.
+        predicted: the outputs that the model says with the winner's, shape (examples,); -1 where it says none. None
+            where nothing was tried.
     """
 
     preprocess: Preprocessing
-    accuracies: dict[str, float]
-    predicted: Labels
+    accuracies: dict[str, float] = field(default_factory=dict)
+    predicted: Labels | None = None
 
 
 def predictions(scores: NDArray[Any]) -> Labels:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from learn2compress.core.family import Family
-from learn2compress.report.table import family_table
+from learn2compress.report.tables.family import family_table
 
 
 def shown(family: Family, width: int) -> str:

@@ -1,16 +1,17 @@
-"""The terminal's table of a family."""
+"""What a terminal shows of a family."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from learn2compress.core.family import Family
-from learn2compress.report.headline import fine_print
+from learn2compress.report.headline import fine_print, headline
 from learn2compress.report.rows import Row, rows
 
 
@@ -34,6 +35,25 @@ _COLUMNS = (
     _Column("smaller", "faster", lambda row: (row.smaller, row.faster), second_style=""),
     _Column("peak", "memory", lambda row: (row.memory, ""), from_width=92),
 )
+
+
+def family_tables(family: Family) -> Iterator[RenderableType]:
+    """The table, what to make of it, and where things are."""
+    yield Text()
+    yield _AsWide(family)
+    yield headline(family)
+    yield Text(f"\nReport: {family.folder / 'report.html'}")
+    yield Text(f"Models: {family.folder / 'models'}")
+
+
+@dataclass(frozen=True)
+class _AsWide:
+    """The table for whatever width the terminal turns out to have."""
+
+    family: Family
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield family_table(self.family, options.max_width)
 
 
 def family_table(family: Family, width: int = 100) -> Table:
