@@ -62,6 +62,5 @@ if __name__ == "__main__":
         route="fresh",
         budget="60m",
         # An hour is enough for the small member to be trained in every other step.
-        more=("--set", "training.narrow_share=0.5"),
         also=beside_references,
     )

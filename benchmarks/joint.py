@@ -2,10 +2,9 @@
 
     python benchmarks/joint.py [--epochs 4] [--counts 3 5] [--rounds 12]
 
-(a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it: narrow members in every
-other step, most of them late. And jointly with narrow members in every step, to show what that would cost and bring.
-Steps are timed in turns (a, c, a, c, ...), so that the ratio holds on a busy machine. Accuracy is that of the float
-members on the 10,000 test images: its standard error is 0.3 points.
+(a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it. Steps are timed in turns
+(a, c, a, c, ...), so that the ratio holds on a busy machine. Accuracy is that of the float members on the 10,000 test
+images: its standard error is 0.3 points.
 """
 
 from __future__ import annotations
@@ -48,36 +47,52 @@ def family(made: Material, specs: list[MemberSpec]) -> JointFamily:
     return found
 
 
-def compare(made: Material, count: int, batches: LabelledViews, epochs: float, rounds: int) -> dict[str, Any]:
-    """All cases for a family of so many members."""
-    specs = made.specs(count)
-    share = SETTINGS["students"].narrow_share
-    keras.backend.clear_session()
-    seconds = timed({"alone": family(made, specs[:1]), "every step": family(made, specs)}, batches, rounds, 4)
-    # A step without the narrow members is the widest's alone: `tests/train/test_train_joint.py`.
-    steps = {
-        "jointly": share * seconds["every step"] + (1 - share) * seconds["alone"],
-        "jointly, every step": seconds["every step"],
+def step_seconds(
+    made: Material, counts: list[int], batches: LabelledViews, rounds: int
+) -> dict[int, tuple[float, float]]:
+    """For each number of members, seconds of a step of the widest alone and of all."""
+    found = {}
+    for count in counts:
+        keras.backend.clear_session()
+        specs = made.specs(count)
+        seconds = timed({"alone": family(made, specs[:1]), "jointly": family(made, specs)}, batches, rounds, 4)
+        # A step without the narrow members is the widest's alone: `tests/train/test_train_joint.py`.
+        share = SETTINGS["students"].narrow_share
+        found[count] = seconds["alone"], share * seconds["jointly"] + (1 - share) * seconds["alone"]
+        print(count, "step", found[count], flush=True)
+    return found
+
+
+def alone(made: Material, spec: MemberSpec, batches: LabelledViews, epochs: float) -> dict[str, Any]:
+    """A member trained by itself."""
+    (member,), summary, _ = trained(made, [spec], batches, epochs)
+    found = {"accuracy": made.accuracy(member), "seconds": summary.seconds}
+    print("alone", spec.channels, spec.blocks, found, flush=True)
+    return found
+
+
+def compare(
+    made: Material,
+    specs: list[MemberSpec],
+    singles: list[dict[str, Any]],
+    seconds: tuple[float, float],
+    batches: LabelledViews,
+    epochs: float,
+) -> dict[str, Any]:
+    """A family trained jointly, beside each of its members `alone` (`singles`)."""
+    widest_alone, jointly = seconds
+    members, summary, _ = trained(made, specs, batches, epochs)
+    accuracies = [made.accuracy(member) for member in members]
+    own = {
+        "accuracies": accuracies,
+        "seconds": summary.seconds,
+        "step_seconds": jointly,
+        "step_ratio": jointly / widest_alone,
+        "mean_gain": float(np.mean(accuracies) - np.mean([one["accuracy"] for one in singles])),
+        "most_lost": max(one["accuracy"] - mine for one, mine in zip(singles, accuracies, strict=True)),
     }
-    alone = []
-    for spec in specs:
-        (member,), summary, _ = trained(made, [spec], batches, epochs)
-        alone.append({"accuracy": made.accuracy(member), "seconds": summary.seconds})
-        print(count, "alone", spec.name, alone[-1], flush=True)
-    cases = {}
-    for name, n in (("jointly", share), ("jointly, every step", 1.0)):
-        members, summary, _ = trained(made, specs, batches, epochs, narrow_share=n)
-        accuracies = [made.accuracy(member) for member in members]
-        cases[name] = {
-            "accuracies": accuracies,
-            "seconds": summary.seconds,
-            "step_seconds": steps[name],
-            "step_ratio": steps[name] / seconds["alone"],
-            "mean_gain": float(np.mean(accuracies) - np.mean([one["accuracy"] for one in alone])),
-            "most_lost": max(one["accuracy"] - mine for one, mine in zip(alone, accuracies, strict=True)),
-        }
-        print(count, name, cases[name], flush=True)
-    own = cases["jointly"]
+    count = len(specs)
+    print(count, "jointly", own, flush=True)
     return {
         "members": count,
         "specs": [
@@ -85,9 +100,9 @@ def compare(made: Material, count: int, batches: LabelledViews, epochs: float, r
             for spec in specs
             for cost in [model_cost(made.source.build(spec).model)]
         ],
-        "alone": alone,
-        "widest_alone_step_seconds": seconds["alone"],
-        "cases": cases,
+        "alone": singles,
+        "widest_alone_step_seconds": widest_alone,
+        "jointly": own,
         "goals": {
             "time": {"asked": MOST_TIME.get(count), "reached": own["step_ratio"]},
             "each within": {"asked": MOST_LOST, "reached": own["most_lost"]},
@@ -108,7 +123,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         soft, _ = soft_labels(made.teacher, views, made.dataset.classes, Path(cache), SILENT)
         batches = LabelledViews(views, soft, SETTINGS["students"].batch_size, 0)
-        rows = [compare(made, count, batches, arguments.epochs, arguments.rounds) for count in arguments.counts]
+        seconds = step_seconds(made, arguments.counts, batches, arguments.rounds)
+        families = {count: made.specs(count) for count in arguments.counts}
+        shapes = {(spec.channels, spec.blocks): spec for specs in families.values() for spec in specs}
+        singles = {shape: alone(made, spec, batches, arguments.epochs) for shape, spec in shapes.items()}
+        rows = [
+            compare(
+                made,
+                specs,
+                [singles[spec.channels, spec.blocks] for spec in specs],
+                seconds[count],
+                batches,
+                arguments.epochs,
+            )
+            for count, specs in families.items()
+        ]
     result = {
         "benchmark": "joint",
         "command": f"python benchmarks/joint.py --epochs {arguments.epochs:g}",
@@ -122,11 +151,16 @@ def main() -> None:
     (HERE / "results" / "joint.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     shown = Table("members", "case", "time of a step", "float accuracy of each, %", "mean, %", "largest loss, points")
     for row in rows:
-        alone = [one["accuracy"] for one in row["alone"]]
-        shown.add_row(str(row["members"]), "each alone", "1.00 (widest)", *summary(alone), "")
-        for name, case in row["cases"].items():
-            loss = f"{100 * case['most_lost']:.2f}"
-            shown.add_row("", name, f"{case['step_ratio']:.2f}", *summary(case["accuracies"]), loss)
+        shown.add_row(
+            str(row["members"]),
+            "each alone",
+            "1.00 (widest)",
+            *summary([one["accuracy"] for one in row["alone"]]),
+            "",
+        )
+        own = row["jointly"]
+        loss = f"{100 * own['most_lost']:.2f}"
+        shown.add_row("", "jointly", f"{own['step_ratio']:.2f}", *summary(own["accuracies"]), loss)
     Console().print(shown)
 
 

@@ -1,4 +1,4 @@
-"""Members share weights: one set of kernels, batch norm and biases of their own."""
+"""Members share weights: one set of kernels; batch norm and biases are their own where their inputs differ."""
 
 from __future__ import annotations
 
@@ -70,11 +70,10 @@ def test_batch_norm_biases_and_a_head_of_its_own_are_private(
 ) -> None:
     before, members = trained
     widest, middle, narrow = (named(member) for member in members)
-    for name in ("a_bn/gamma", "a_bn/moving_mean", "a_bn/moving_variance", "a_bn/beta", "logits/bias"):
+    for name in ("b_bn/gamma", "b_bn/moving_mean", "b_bn/moving_variance", "b_bn/beta", "logits/bias"):
         count = len(middle[name])
         assert (middle[name] != before[1][name]).any()
-        # Statistics of the same channels, made by the same slice of a kernel, are the same.
-        assert (middle[name] != widest[name][:count]).any() or name.startswith("a_bn/moving")
+        assert (middle[name] != widest[name][:count]).any()
     assert (narrow["own_logits/kernel"] != before[2]["own_logits/kernel"]).any()
     assert (narrow["own_logits/kernel"] != widest["logits/kernel"][:4]).any()
 
@@ -91,8 +90,24 @@ def test_what_members_have_in_common_from_the_input_on_is_one_and_computed_once(
                 assert (value != was[name]).any()
     family = family_of(members)
     calls = [layer.name for tail in family.tails for layer in tail.layers]
-    assert "a" in calls
+    assert "b" in calls
     assert "stem" not in calls
+
+
+def test_fewer_filters_over_the_same_input_cost_nothing(
+    trained: tuple[list[dict[str, Any]], list[Any]], batches: LabelledViews
+) -> None:
+    """They are the widest's first, up to the next layer that mixes channels; batch norm included."""
+    before, members = trained
+    widest = named(members[0])
+    ahead = ("a/", "a_bn/", "b_depthwise/", "b_depthwise_bn/")
+    for member, was in zip(members[1:], before[1:], strict=True):
+        for name, value in named(member).items():
+            if name.startswith(ahead):
+                np.testing.assert_array_equal(value, widest[name][tuple(slice(n) for n in value.shape)])
+                assert (value != was[name]).any()
+    for tail in family_of(members).tails:
+        assert not {"a", "a_bn", "a_relu", "b_depthwise", "b_depthwise_bn"} & {layer.name for layer in tail.layers}
 
 
 def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_reads(
@@ -119,7 +134,7 @@ def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_rea
     assert moved[:, :, :8, :8].any()
     assert not moved[:, :, 8:].any()
     assert not moved[:, :, :, 8:].any()
-    np.testing.assert_array_equal(after["a_bn/gamma"], before["a_bn/gamma"])
+    np.testing.assert_array_equal(after["b_bn/gamma"], before["b_bn/gamma"])
 
 
 def test_a_member_says_inside_the_family_what_it_says_on_its_own(
@@ -329,8 +344,10 @@ def test_a_head_is_fitted_to_the_teacher_before_any_training(
     tiny_member: Member, split: Callable[..., Any], batches: LabelledViews
 ) -> None:
     members = [tiny_member(8), tiny_member(4, "own_logits")]
-    for name in ("stem", "stem_bn"):  # the first layers of one teacher
-        members[1].get_layer(name).set_weights(members[0].get_layer(name).get_weights())
+    for name in ("stem", "stem_bn", "a", "a_bn", "b_depthwise", "b_depthwise_bn"):  # the first layers of one teacher
+        pairs = zip(members[1].get_layer(name).weights, members[0].get_layer(name).weights, strict=True)
+        for variable, whole in pairs:
+            variable.assign(np.asarray(whole)[tuple(slice(n) for n in variable.shape)])
     kernels = [named(member)["a/kernel"] for member in members]
     fit_heads(JointFamily(members, 2.0, 0.3), batches)
     test = split(60, seed=9)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
 from learn2compress.graph import walk
+
+# Layers whose output channels each depend on the one input channel of the same place.
+_CHANNELS_APART = (
+    "Activation",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "DepthwiseConv2D",
+    "GlobalAveragePooling2D",
+    "MaxPooling2D",
+    "ReLU",
+    "ZeroPadding2D",
+)
 
 
 def common_prefix(member: keras.Model, widest: keras.Model) -> frozenset[str]:
@@ -23,7 +36,32 @@ def common_prefix(member: keras.Model, widest: keras.Model) -> frozenset[str]:
     return frozenset(common)
 
 
-def frontier(member: keras.Model, prefix: frozenset[str]) -> list[str]:
+def leading_prefix(member: keras.Model, widest: keras.Model) -> dict[str, int | None]:
+    """The layers whose output is the widest's, or the first channels of the widest's, and how many; None for all.
+
+    A convolution with fewer filters over the same input gives the first channels of the wider one's output, and so do
+    the layers after it that keep channels apart. The first layer that mixes them is no part of it. Batch norm is:
+    its statistics are of the same values.
+
+    Args:
+        member, widest: functional models; kernels and vectors of the member are the first of the widest's.
+    """
+    theirs = {layer.name: (layer, _names(producers)) for layer, producers in walk.nodes(widest)}
+    found: dict[str, int | None] = dict.fromkeys(common_prefix(member, widest))
+    for layer, producers in walk.nodes(member):
+        other, inputs = theirs.get(layer.name, (None, []))
+        if layer.name in found or other is None or inputs != _names(producers) or not found.keys() >= set(inputs):
+            continue
+        kept = {found[name] for name in inputs}
+        channels = layer.output.shape[-1]
+        cut_here = isinstance(layer, keras.layers.Conv2D) and kept == {None} and _equal_but_filters(layer, other)
+        apart = type(layer).__name__ in _CHANNELS_APART and kept == {channels} and _same_settings(layer, other)
+        if cut_here or apart:
+            found[layer.name] = channels
+    return found
+
+
+def frontier(member: keras.Model, prefix: Collection[str]) -> list[str]:
     """Names of the layers in the prefix whose outputs the rest of the member takes, in graph order."""
     found: dict[str, None] = {}
     for layer, producers in walk.nodes(member):
@@ -38,4 +76,14 @@ def _names(layers: list[Any]) -> list[str]:
 
 def _equal(layer: Any, other: Any) -> bool:
     shapes, others = ([tuple(w.shape) for w in one.weights] for one in (layer, other))
-    return type(layer) is type(other) and shapes == others and layer.get_config() == other.get_config()
+    return shapes == others and _same_settings(layer, other)
+
+
+def _same_settings(layer: Any, other: Any) -> bool:
+    return type(layer) is type(other) and layer.get_config() == other.get_config()
+
+
+def _equal_but_filters(layer: Any, other: Any) -> bool:
+    if type(layer) is not type(other) or layer.groups != 1:
+        return False
+    return {**layer.get_config(), "filters": None} == {**other.get_config(), "filters": None}

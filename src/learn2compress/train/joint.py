@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from learn2compress.graph.prefix import common_prefix, frontier
+from learn2compress.graph.prefix import common_prefix, frontier, leading_prefix
 from learn2compress.graph.slices import Along, Positions, SliceMap, slices_within, unshared
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
@@ -20,7 +20,8 @@ class JointFamily(keras.Model):
     """Members trained together on batches `(pixels, (labels, teacher log-probabilities))`.
 
     What a member has in common with the widest from the input on (layers of equal settings, batch norm included) is
-    computed once, by the widest; the cuts of one graph cost no more than the deepest of them. In what remains, its
+    computed once, by the widest; the cuts of one graph cost no more than the deepest of them. So is what is the first
+    channels of the widest's: a narrower convolution over the same input costs nothing. In what remains, its
     *tail*, a member's kernels are slices of the widest's variables: the tail is an ordinary Keras model, run with
     `stateless_call` on the slices, so that gradients land in the shared variables. Batch norm and biases of the
     tail are the member's own.
@@ -64,17 +65,24 @@ class JointFamily(keras.Model):
         self.teacher, self.teacher_loss = teacher, teacher_loss
         self._teacher_tracker = keras.metrics.Mean(name="accuracy_teacher")
         self._widest = members[0]
-        self._prefixes = [common_prefix(member, self._widest) for member in members[1:]]
+        kept = list(positions) or [{}] * len(self.members)
+        self._prefixes = [
+            leading_prefix(member, self._widest)
+            if sliced and not (own or kept[0])
+            else dict.fromkeys(common_prefix(member, self._widest))
+            for member, own in zip(members[1:], kept[1:], strict=True)
+        ]
         self._entries: list[slice] = []
+        self._channels: list[list[int | None]] = []
         self.tails: list[keras.Model] = []
         outputs = [self._widest.output]
         for member, prefix in zip(members[1:], self._prefixes, strict=True):
             names = frontier(member, prefix)
             self._entries.append(slice(len(outputs), len(outputs) + len(names)))
+            self._channels.append([prefix[name] for name in names])
             outputs += [self._widest.get_layer(name).output for name in names]
             self.tails.append(keras.Model([member.get_layer(name).output for name in names], member.output))
         self.trunk = keras.Model(self._widest.inputs[0], outputs)
-        kept = list(positions) or [{}] * len(self.members)
         self._maps = [
             slices_within(tail, self._widest, own, kept[0]) if sliced else unshared(tail)
             for tail, own in zip(self.tails, kept[1:], strict=True)
@@ -138,10 +146,10 @@ class JointFamily(keras.Model):
         """
         reached = keras.tree.flatten(self.trunk(scaled(pixels), training=training))  # one output comes bare
         outputs = reached[:1]
-        tails = zip(self.tails, self._maps, self._entries, strict=True)
-        for tail, slices, entry in tails if self.narrow or not training else ():
+        tails = zip(self.tails, self._maps, self._entries, self._channels, strict=True)
+        for tail, slices, entry, channels in tails if self.narrow or not training else ():
             state = [variable.value for variable in tail.non_trainable_variables]
-            inputs = reached[entry]
+            inputs = _leading(reached[entry], channels)
             logits, updated = tail.stateless_call(
                 self._values(tail, slices), state, inputs if len(inputs) > 1 else inputs[0], training=training
             )
@@ -158,8 +166,8 @@ class JointFamily(keras.Model):
         tensors = [_last_input(self._widest), *self.trunk.outputs[1:]]
         reached = keras.tree.flatten(keras.Model(self.trunk.inputs[0], tensors)(self.trunk.inputs[0]))
         found = reached[:1]
-        for tail, entry in zip(self.tails, self._entries, strict=True):
-            found.append(keras.Model(tail.inputs, _last_input(tail))(reached[entry]))
+        for tail, entry, channels in zip(self.tails, self._entries, self._channels, strict=True):
+            found.append(keras.Model(tail.inputs, _last_input(tail))(_leading(reached[entry], channels)))
         return keras.Model(self.trunk.inputs[0], found)
 
     def release(self) -> list[keras.Model]:
@@ -171,8 +179,11 @@ class JointFamily(keras.Model):
                 if shared is not None:
                     variable.assign(value)
             for layer in member.layers:
-                if layer.name in prefix and layer.weights:
-                    layer.set_weights(self._widest.get_layer(layer.name).get_weights())
+                if layer.name in prefix:
+                    for variable, whole in zip(
+                        layer.weights, self._widest.get_layer(layer.name).weights, strict=True
+                    ):
+                        variable.assign(whole.value[tuple(slice(length) for length in variable.shape)])
         return self.members
 
     def compute_loss(
@@ -232,6 +243,11 @@ def _sliced(whole: Any, ranges: tuple[Along, ...]) -> Any:
         if not isinstance(along, tuple):
             part = ops.take(part, along, axis=axis)
     return part
+
+
+def _leading(tensors: list[Any], channels: list[int | None]) -> list[Any]:
+    """Of each tensor (n, ..., c) the first so many channels; all where there is no number."""
+    return [x if count is None else x[..., :count] for x, count in zip(tensors, channels, strict=True)]
 
 
 def _last_input(model: keras.Model) -> Any:

@@ -94,7 +94,8 @@ SETTINGS: dict[SourceKind, TrainingSettings] = {
         hard=0.3,
         momentum=0.97,
         warmup=0.08,
-        narrow_share=0.5,
+        # What narrow students compute beside the widest is a small part of a step.
+        narrow_share=1.0,
         quantization_share=0.12,
         # Steps that suit new kernels would take a trained teacher apart.
         teacher_rate=0.01,

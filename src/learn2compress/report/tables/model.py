@@ -16,7 +16,7 @@ _APART = ("structure", "data")
 
 
 def model_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """What `inspection.inspect_model` found: the model, its channel groups and blocks, the data where there are any."""
+    """What `inspection.inspect_model` found: the model, its channel groups and blocks, and the data."""
     lines = Table(show_header=False, box=None, padding=(0, 2))
     for key, value in found.items():
         if key not in _APART:
