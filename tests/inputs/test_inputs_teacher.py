@@ -225,7 +225,9 @@ def test_the_class_count_error_says_both_numbers(keras, dataset):
 
 
 def test_a_model_that_is_not_built_yet_is_built_by_trying(keras, dataset):
-    model = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer="zeros")])
+    model = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer="zeros")]
+    )
     assert load_teacher(model, dataset=dataset).classes == 3
     model = keras.Sequential([keras.layers.Conv2D(3, 1)])
     with pytest.raises(InputError) as caught:
