@@ -13,7 +13,7 @@ from learn2compress.core.precision import FileFormat, file_formats
 from learn2compress.export.convert import to_int8
 from learn2compress.measure.graph import describe
 from learn2compress.stages.files import ready_to_write
-from learn2compress.stages.float_parts import float_parts
+from learn2compress.stages.float_parts import float_parts, kept_for
 from learn2compress.train.fake_quant import fake_quantize, set_tracking
 from learn2compress.train.mixed import coarsest, float_layers, rounded_tensors, search, widened
 from learn2compress.train.quantize import folded
@@ -123,13 +123,13 @@ def test_a_tensor_that_is_not_rounded_is_written_and_read_in_float32_and_nothing
     path = tmp_path / "member.tflite"
     path.write_bytes(to_int8(model, (SIZE, SIZE), INT8))
     named = [*layers, "probabilities"] if wide == "logits" else sorted(layers)
-    parts, unexplained = float_parts(path, INT8, {wide: named})
+    parts, unexplained = float_parts(path, INT8, kept_for({wide: named}))
     assert unexplained == ()
     (part,) = parts
     assert wide in part.reason
     assert part.operators == describe(path).float_islands
     # Named for another tensor, some of these operators have no reason.
-    _, unexplained = float_parts(path, INT8, {"stem_relu": ["stem", "stem_relu"]})
+    _, unexplained = float_parts(path, INT8, kept_for({"stem_relu": ["stem", "stem_relu"]}))
     assert unexplained
     ports = [port.dtype for port in (*describe(path).inputs, *describe(path).outputs)]
     assert ports == ["UINT8", "UINT8"]

@@ -1,4 +1,4 @@
-"""Batch-norm folding: the affine map of a batch norm moves into the convolution before it.
+"""Batch-norm folding: affine maps, of batch norm above all, move into the convolution before them.
 
 It has to happen *before* fake quantization: a batch norm left after a fake-quantized convolution makes the converter
 emit a float convolution, silently.
@@ -6,6 +6,7 @@ emit a float convolution, silently.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,42 +19,45 @@ Array = NDArray[np.float32]
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """A new model with the same outputs in inference and no batch norm.
+    """A new model with the same outputs in inference, without batch norm and other affine layers.
 
-    A batch norm that follows a Conv2D, DepthwiseConv2D or Dense (alone) is folded into it, through a max-pool in
-    between if no scale is negative; any other becomes a 1x1 depthwise convolution, which computes the same affine
-    map. A ReLU that follows such a norm moves before the pool too: there int8 kernels fuse it. Layer names stay.
+    One that follows a Conv2D, DepthwiseConv2D or Dense (alone) is folded into it, through a max-pool in between if no
+    scale is negative; any other becomes a 1x1 depthwise convolution, which computes the same affine map. A ReLU that
+    follows a folded one moves before the pool too: there int8 kernels fuse it. Layer names stay.
     """
     users = walk.consumers(model)
     producers_of = {layer.name: producers for layer, producers in walk.nodes(model)}
-    absorbed: dict[str, Any] = {}
+    # The name of a layer with a kernel -> what is folded into it, in order.
+    absorbed: dict[str, list[Any]] = {}
+    # The name of a folded layer -> the layer that it is folded into.
+    absorber: dict[str, Any] = {}
     # The name of a ReLU -> the name of the pool that comes after it now.
     swapped: dict[str, str] = {}
     for layer, producers in walk.nodes(model):
-        if type(layer).__name__ != "BatchNormalization":
+        if not _is_affine(layer):
             continue
         before = producers[0]
         pool = before if _passes(before, layer) and len(users[before.name]) == 1 else None
         if pool is not None:
             before = producers_of[pool.name][0]
+        alone = len(users[before.name]) == 1
+        before = absorber.get(before.name, before)
         foldable = (
-            type(before).__name__ in walk.WEIGHT_LAYERS
-            and walk.activation_name(before) in ("linear", None)
-            and len(users[before.name]) == 1
+            alone and type(before).__name__ in walk.WEIGHT_LAYERS and walk.activation_name(before) in ("linear", None)
         )
         if foldable:
-            absorbed[before.name] = layer
+            absorbed.setdefault(before.name, []).append(layer)
+            absorber[layer.name] = before
             follow = users[layer.name]
             if pool is not None and len(follow) == 1 and walk.is_rectifier(follow[0]):
                 swapped[follow[0].name] = pool.name
-    gone = {layer.name for layer in absorbed.values()}
     waiting: dict[str, Any] = {}
 
     def clone(layer: Any) -> Any:
         if layer.name in absorbed:
             return type(layer).from_config({**layer.get_config(), "use_bias": True})
-        if type(layer).__name__ == "BatchNormalization" and layer.name not in gone:
-            return _lone(layer)
+        if _is_lone(layer, absorber):
+            return keras.layers.DepthwiseConv2D(1, name=layer.name)
         return type(layer).from_config(layer.get_config())
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -61,57 +65,74 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         if layer.name in swapped.values():
             waiting[layer.name] = layer
             return args[0]
-        outputs = args[0] if layer.name in gone else layer(*args, **kwargs)
+        if layer.name in absorber:
+            outputs = args[0]
+        elif isinstance(layer, keras.layers.DepthwiseConv2D) and len(args[0].shape) == 2:
+            outputs = _on_vectors(layer, args[0])
+        else:
+            outputs = layer(*args, **kwargs)
         return waiting[swapped[layer.name]](outputs) if layer.name in swapped else outputs
 
     folded = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer in model.layers:
-        if layer.name in gone or not layer.weights:
-            continue
-        target = folded.get_layer(layer.name)
         if layer.name in absorbed:
-            target.set_weights(_folded_weights(layer, absorbed[layer.name]))
-        elif type(layer).__name__ == "BatchNormalization":
+            weights = _folded_weights(layer, absorbed[layer.name])
+        elif _is_lone(layer, absorber):
             scale, shift = _affine(layer)
-            vectors = len(layer.output.shape) == 2
-            target.set_weights([np.diag(scale) if vectors else scale.reshape(1, 1, -1, 1), shift])
+            weights = [scale.reshape(1, 1, -1, 1), shift]
         else:
-            target.set_weights(layer.get_weights())
+            weights = [] if layer.name in absorber else layer.get_weights()
+        if weights:
+            folded.get_layer(layer.name).set_weights(weights)
     return folded
 
 
-def _passes(layer: Any, norm: Any) -> bool:
-    """Whether the norm may move before the layer: a max-pool commutes with a map that nowhere turns it around."""
-    return type(layer).__name__ == "MaxPooling2D" and bool((_affine(norm)[0] >= 0).all())
+def _is_affine(layer: Any) -> bool:
+    return type(layer).__name__ in walk.AFFINE_LAYERS
 
 
-def _lone(norm: Any) -> Any:
-    """What computes the affine map of a batch norm that nothing can absorb, on maps or on vectors."""
-    shape = norm.output.shape
-    return (
-        keras.layers.Dense(shape[-1], name=norm.name)
-        if len(shape) == 2
-        else keras.layers.DepthwiseConv2D(1, name=norm.name)
-    )
+def _is_lone(layer: Any, absorber: Mapping[str, Any]) -> bool:
+    """Whether the affine layer becomes a convolution of its own; with a single number there is a simpler kernel."""
+    return _is_affine(layer) and layer.name not in absorber and not walk.is_arithmetic(layer)
 
 
-def _affine(norm: Any) -> tuple[Array, Array]:
-    """Scale and shift (channels,) that a batch norm applies in inference."""
-    mean = np.asarray(norm.moving_mean, np.float32)
-    variance = np.asarray(norm.moving_variance, np.float32)
-    gamma = np.asarray(norm.gamma, np.float32) if norm.scale else np.ones_like(mean)
-    beta = np.asarray(norm.beta, np.float32) if norm.center else np.zeros_like(mean)
-    scale = gamma / np.sqrt(variance + norm.epsilon)
+def _passes(layer: Any, affine: Any) -> bool:
+    """Whether the affine map may move before the layer: a max-pool commutes with one that nowhere turns it around."""
+    return type(layer).__name__ == "MaxPooling2D" and bool((_affine(affine)[0] >= 0).all())
+
+
+def _on_vectors(depthwise: Any, vectors: Any) -> Any:
+    """A depthwise convolution of (n, channels), as maps of one pixel."""
+    channels = vectors.shape[-1]
+    maps = keras.layers.Reshape((1, 1, channels), name=f"{depthwise.name}_map")(vectors)
+    return keras.layers.Reshape((channels,), name=f"{depthwise.name}_vector")(depthwise(maps))
+
+
+def _affine(layer: Any) -> tuple[Array, Array]:
+    """Scale and shift (channels,) that an affine layer applies in inference."""
+    kind, channels = type(layer).__name__, layer.output.shape[-1]
+    ones = np.ones(channels, np.float32)
+    if kind == "LayerScale":
+        return np.asarray(layer.gamma, np.float32), 0 * ones
+    if kind == "Rescaling":
+        return np.asarray(layer.scale, np.float32) * ones, np.asarray(layer.offset, np.float32) * ones
+    mean = np.asarray(layer.moving_mean, np.float32)
+    variance = np.asarray(layer.moving_variance, np.float32)
+    gamma = np.asarray(layer.gamma, np.float32) if layer.scale else ones
+    beta = np.asarray(layer.beta, np.float32) if layer.center else 0 * ones
+    scale = gamma / np.sqrt(variance + layer.epsilon)
     return scale, beta - mean * scale
 
 
-def _folded_weights(layer: Any, norm: Any) -> list[Array]:
-    scale, shift = _affine(norm)
+def _folded_weights(layer: Any, followers: Sequence[Any]) -> list[Array]:
+    """Kernel and bias of a layer with the affine layers that follow it."""
     weights = [np.asarray(w, np.float32) for w in layer.get_weights()]
     kernel = weights[0]
-    bias = weights[1] if layer.use_bias else np.zeros_like(shift)
     # A depthwise kernel is (h, w, channels, multiplier): its output channels are its last two axes.
     depthwise = type(layer).__name__ == "DepthwiseConv2D"
-    shape = kernel.shape[2:] if depthwise else (1, kernel.shape[-1])
-    factor = scale.reshape(shape) if len(kernel.shape) == 4 else scale
-    return [kernel * factor, bias * scale + shift]
+    shape = kernel.shape[2:] if depthwise else kernel.shape[-1:]
+    bias = weights[1] if layer.use_bias else np.zeros(np.prod(shape), np.float32)
+    for follower in followers:
+        scale, shift = _affine(follower)
+        kernel, bias = kernel * scale.reshape(shape), bias * scale + shift
+    return [kernel, bias]

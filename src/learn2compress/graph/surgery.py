@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.core.choice import Choice
-from learn2compress.graph.calls import Call, Graph, read_graph, rebuild, resolve, twin_operation
+from learn2compress.graph.calls import Call, Graph, rebuild, resolve, twin_operation
 from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
 from learn2compress.graph.slices import Part
 from learn2compress.graph.walk import activation_name, is_rectifier
@@ -74,16 +74,6 @@ def prune(channels: Channels, choice: Choice, name: str | None = None) -> Part:
         name=name,
     )
     return Part(model, indices)
-
-
-def flattened(model: Any) -> keras.Model:
-    """The same model without nested ones.
-
-    Raises:
-        UnreadableGraphError: a part of it is code.
-    """
-    graph = read_graph(model)
-    return copied(graph, graph.calls, changed=lambda layer: {}, taken=whole)
 
 
 def whole(layer: Any) -> list[list[Indices | None]]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2compress.graph import walk
-from learn2compress.graph.calls import Call, UnreadableGraphError, kind_of, read_graph
-from learn2compress.graph.surgery import flattened
+from learn2compress.graph.calls import Graph, UnreadableGraphError, kind_of, read_graph
+from learn2compress.graph.lower import lowered
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
@@ -29,40 +29,49 @@ def trunk_refusal(model: Any) -> str | None:
     reason = _unreadable(model)
     if reason:
         return reason
-    model = walk.functional(model)
+    model = simplified(model)
     front = {layer.name for layer in _front(model)}
     taken = _unabsorbable(model, front)
     if taken or cut_points(model):
         return taken
-    reasons = [_refused(layer) for layer in model.layers if layer.name not in front]
+    reasons = [walk.unsupported_reason(layer) for layer in model.layers if layer.name not in front]
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
 
 
 def whole_refusal(model: Any) -> str | None:
-    """Why the teacher as a whole, without nested models, can't serve as a member; None when it can."""
+    """Why the teacher as a whole can't serve as a member; None when it can."""
     if model is None:
         return "the teacher is not a Keras model"
     try:
-        graph = read_graph(model)
+        strange = _strange(read_graph(model))
     except UnreadableGraphError as error:
         return str(error)
-    # Before anything is copied: what is not Keras' own may not be made to be.
-    strange = [f"{call.name} is a {type(call.operation).__name__}" for call in graph.calls if not _known(call)]
     if strange:
-        return strange[0]
-    model = flattened(model)
+        return strange
+    model = lowered(model)
     reason = _unreadable(model)
     if reason:
         return reason
     front = {layer.name for layer in _front(model)}
     last = model.outputs[0]._keras_history.operation
-    inner = [layer for layer in model.layers if layer.name not in front and not _ends_in_probabilities(layer, last)]
-    return _unabsorbable(model, front) or next((found for layer in inner if (found := _refused(layer))), None)
+    inner = [layer for layer, _ in walk.nodes(model) if layer.name not in front]
+    reasons = [walk.unsupported_reason(layer) for layer in inner if not _ends_in_probabilities(layer, last)]
+    return _unabsorbable(model, front) or next((reason for reason in reasons if reason), None)
 
 
-def _known(call: Call) -> bool:
-    """Whether what is called is a layer of Keras' own."""
-    return isinstance(call.operation, keras.Layer) and bool(kind_of(call.operation))
+def simplified(model: Any) -> Any:
+    """The form in which a teacher's graph is cut: lowered, if there is nothing in it that Keras does not know."""
+    try:
+        strange = _strange(read_graph(model))
+    except UnreadableGraphError:
+        return walk.functional(model)
+    return walk.functional(model) if strange else lowered(model)
+
+
+def _strange(graph: Graph) -> str | None:
+    """What is not Keras' own, and may not be made to be copied; None where all is."""
+    own = [call for call in graph.calls if not kind_of(call.operation)]
+    return f"{own[0].name} is a {type(own[0].operation).__name__}" if own else None
 
 
 def _ends_in_probabilities(layer: Any, last: Any) -> bool:
@@ -102,14 +111,6 @@ def _unabsorbable(model: Any, front: set[str]) -> str | None:
     return None if kind == "Conv2D" or walk.unsupported_reason(takers[0]) else f"the pixels go into a {kind}"
 
 
-def _refused(layer: Any) -> str | None:
-    """Why no member made of the teacher's layers can contain this one; None when one can."""
-    if type(layer).__name__ == "Concatenate":
-        # The converter gives all inputs of a concatenation one scale, which training does not see.
-        return f"{layer.name} is a Concatenate"
-    return walk.unsupported_reason(layer)
-
-
 def _front(model: Any) -> list[Any]:
     """The rescaling layers between the input and the first convolution."""
     found = []
@@ -135,7 +136,7 @@ def cut_points(model: Any) -> list[str]:
     front = {layer.name for layer in _front(model)}
     points: list[str] = []
     for i, (layer, _) in enumerate(calls):
-        if layer.name not in front and _refused(layer):
+        if layer.name not in front and walk.unsupported_reason(layer):
             break  # what comes after it can't be reached without it
         shape = getattr(layer.output, "shape", ())
         if len(shape) != 4 or type(layer).__name__ in (

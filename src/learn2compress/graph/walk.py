@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
-# Layers that batch-norm folding, fake quantization and the converter's int8 kernels all understand.
+# Layers that folding, fake quantization and the converter's int8 kernels all understand.
 SAME_SCALE_LAYERS = (
     "AveragePooling2D",
+    "Cropping2D",
     "Dropout",
     "SpatialDropout2D",
+    "UpSampling2D",
     "Flatten",
     "GlobalMaxPooling2D",
     "Identity",
@@ -20,8 +23,24 @@ SAME_SCALE_LAYERS = (
     "InputLayer",
 )
 WEIGHT_LAYERS = ("Conv2D", "DepthwiseConv2D", "Dense")
+# What a layer with a kernel may have; others stand by themselves (`graph.lower`).
 ACTIVATIONS = ("linear", "relu", "relu6", None)
-OTHER_LAYERS = ("Add", "BatchNormalization", "Concatenate", "GlobalAveragePooling2D")
+# Layers that give `x * scale + shift` by the channel in inference, and are folded away.
+AFFINE_LAYERS = ("BatchNormalization", "LayerScale", "Rescaling")
+OTHER_LAYERS = (
+    *AFFINE_LAYERS,
+    "Add",
+    "Concatenate",
+    "GlobalAveragePooling2D",
+    "LeakyReLU",
+    "Multiply",
+    "PReLU",
+    "Subtract",
+)
+INT8_ACTIVATIONS = ("gelu", "sigmoid", "tanh")
+# What LiteRT has no int8 kernel for: it is computed in float32, between int8 layers, and said to be.
+FLOAT_LAYERS = ("ELU", "GroupNormalization", "LayerNormalization")
+FLOAT_ACTIVATIONS = ("celu", "elu", "exponential", "log_sigmoid", "mish", "selu", "softplus", "softsign")
 
 
 def functional(model: Any) -> Any:
@@ -65,6 +84,13 @@ def is_rectifier(layer: Any) -> bool:
     return type(layer).__name__ == "Activation" and activation_name(layer) in ("relu", "relu6")
 
 
+def is_arithmetic(layer: Any) -> bool:
+    """Whether the layer adds one number to all values, or multiplies them by one: what a single int8 kernel does."""
+    if type(layer).__name__ != "Rescaling" or np.size(layer.scale) > 1 or np.size(layer.offset) > 1:
+        return False
+    return bool(np.all(layer.scale == 1) or np.all(layer.offset == 0))
+
+
 def unsupported_reason(layer: Any) -> str | None:
     """Why a layer can't be kept in a member's graph; None when it can."""
     kind = type(layer).__name__
@@ -75,12 +101,23 @@ def unsupported_reason(layer: Any) -> str | None:
     if kind in WEIGHT_LAYERS:
         if activation_name(layer) not in ACTIVATIONS:
             return f"{layer.name} has the activation {activation_name(layer)}"
-        if getattr(layer, "groups", 1) != 1:
-            return f"{layer.name} is a grouped convolution"
         return None
-    if kind in SAME_SCALE_LAYERS or kind in OTHER_LAYERS or is_rectifier(layer):
+    if kind in SAME_SCALE_LAYERS or kind in OTHER_LAYERS or is_rectifier(layer) or float_reason(layer):
         return None
+    if kind == "Activation":
+        function = activation_name(layer)
+        return None if function in INT8_ACTIVATIONS else f"{layer.name} has the activation {function}"
     return f"{layer.name} is a {kind}"
+
+
+def float_reason(layer: Any) -> str | None:
+    """Why an integer file computes the layer in float32; None where it does not."""
+    kind, function = type(layer).__name__, activation_name(layer)
+    if kind in FLOAT_LAYERS:
+        return f"there is no int8 kernel for a {kind}"
+    if kind == "Activation" and function in FLOAT_ACTIVATIONS:
+        return f"there is no int8 kernel for the activation {function}"
+    return None
 
 
 def is_functional(model: Any) -> bool:

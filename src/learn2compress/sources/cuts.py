@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import keras
 import numpy as np
 
@@ -9,7 +11,7 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
-from learn2compress.graph.trunk import build_trunk, cut_points
+from learn2compress.graph.trunk import build_trunk, cut_points, simplified
 from learn2compress.graph.walk import weight_layers
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate
@@ -27,9 +29,13 @@ class TeacherCuts:
         self.reason = reason
         self._teacher, self._classes = teacher, dataset.classes
 
+    @cached_property
+    def _graph(self) -> keras.Model:
+        return simplified(self._teacher.keras_model)
+
     def candidates(self) -> list[Candidate]:
         """Every cut."""
-        model = self._teacher.keras_model
+        model = self._graph
         found = []
         for cut in cut_points(model):
             trunk = keras.Model(model.inputs[0], model.get_layer(cut).output)
@@ -54,7 +60,7 @@ class TeacherCuts:
         preprocess = self._teacher.preprocess
         return Part(
             build_trunk(
-                self._teacher.keras_model,
+                self._graph,
                 spec.cut,
                 self._classes,
                 spec.name,

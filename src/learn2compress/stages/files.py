@@ -23,10 +23,11 @@ from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import score, softmax, tflite_probabilities
 from learn2compress.measure.latency import latencies
 from learn2compress.plan.budget import VERIFIED_IMAGES
-from learn2compress.stages.float_parts import float_parts
+from learn2compress.stages.float_parts import float_parts, kept_for
 from learn2compress.stages.metadata import metadata
 from learn2compress.stages.mixed import Wider
 from learn2compress.tasks import Task
+from learn2compress.train.fake_quant import float_by_nature
 from learn2compress.train.quantize import folded, predict, unquantized, with_probabilities
 from learn2compress.train.sparsity import zero_share
 from learn2compress.train.trainable import with_pixels
@@ -135,7 +136,8 @@ def export_file(
     if written.output == "logits":
         from_model = softmax(from_model)
     assert from_model.shape[1] == dataset.classes  # the head was built for the data's classes
-    parts, unexplained = float_parts(path, written, wider.layers if wider else {})
+    reasons = float_by_nature(unrounded) | kept_for(wider.layers if wider else {})
+    parts, unexplained = float_parts(path, written, reasons)
     verification = verify(
         spec.name,
         from_file,

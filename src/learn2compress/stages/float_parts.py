@@ -17,15 +17,28 @@ CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 INTEGER = ("int8", "int8-float", "int16x8")
 
 
+def kept_for(wide: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """For each layer that computes in float32 because of a tensor that is kept so, the reason.
+
+    Args:
+        wide: for each such tensor, by the layer that gives it, the layers.
+    """
+    return {
+        layer: f"the output of {name} is kept in float32: see mixed"
+        for name, layers in reversed(list(wide.items()))
+        for layer in layers
+    }
+
+
 def float_parts(
-    path: Path, written: FileFormat, wide: Mapping[str, Sequence[str]]
+    path: Path, written: FileFormat, reasons: Mapping[str, str]
 ) -> tuple[tuple[FloatPart, ...], tuple[str, ...]]:
     """The parts of a file that are in float32 for a reason, and the operators that are without any.
 
     Args:
         path: the file.
         written: what it should be. In a float file nothing needs a reason.
-        wide: for each tensor that is kept in float32, by the layer that gives it, the layers that compute so.
+        reasons: for each layer that computes in float32, by its name, why.
 
     Returns:
         Parts with their reasons; `POSITION:NAME` of the operators that have none.
@@ -34,8 +47,6 @@ def float_parts(
         return (), ()
     graph = read_subgraphs(path)[0]
     ends = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
-    reasons = {name: f"the output of {name} is kept in float32: see mixed" for name in wide}
-    owner = {layer: name for name, layers in reversed(list(wide.items())) for layer in layers}
     found: dict[str, list[str]] = {}
     explained: dict[str, str] = {}  # float tensor -> the reason that it is one
     if written.input_type == "float32":
@@ -50,7 +61,7 @@ def float_parts(
         layers = layer_names(operator.tensor)
         if written.input_type == "float32" and PIXELS_SCOPE in layers:
             return "the app feeds float32 pixels"
-        return next((reasons[owner[layer]] for layer in layers if layer in owner), None)
+        return next((reasons[layer] for layer in layers if layer in reasons), None)
 
     for operator in operators:
         if operator.name not in CONVERSIONS and (reason := reason_of(operator)):

@@ -11,7 +11,7 @@ import numpy as np
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
-from learn2compress.graph.surgery import flattened
+from learn2compress.graph.lower import lowered
 from learn2compress.graph.trunk import build_whole, whole_refusal
 from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.stages.finish import direct_accuracy
@@ -35,7 +35,7 @@ def trainable_teacher(teacher: Teacher) -> keras.Model:
         )
     preprocess = teacher.preprocess
     scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
-    return build_whole(flattened(teacher.keras_model), "teacher", scale, offset, preprocess.bgr)
+    return build_whole(lowered(teacher.keras_model), "teacher", scale, offset, preprocess.bgr)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ INPUT_SCALE = 1 / 128
 INPUT_RANGE = (-1.0, 127 / 128)
 # LiteRT's int8 SOFTMAX has the fixed output scale 1/256.
 PROBABILITY_RANGE = (0.0, 255 / 256)
+# So have the kernels of these.
+FIXED_RANGES = {"sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
 SMALLEST_RANGE = 1e-4
 
 
@@ -35,7 +37,7 @@ def _per_channel(kernel: Any) -> Any:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class QuantConv2D(keras.layers.Conv2D):
-    """Conv2D whose kernel is rounded to int8, per output channel."""
+    """Conv2D, grouped or not, whose kernel is rounded to int8, per output channel."""
 
     def call(self, inputs: Any) -> Any:
         """(n, h, w, in) -> (n, h', w', out)."""
@@ -79,6 +81,20 @@ class QuantDense(keras.layers.Dense):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class QuantRescaling(keras.layers.Rescaling):
+    """A number added to all values, or a factor of them, as the 8-bit constant that an int8 kernel takes."""
+
+    def call(self, inputs: Any) -> Any:
+        """Any shape -> the same."""
+        return inputs + _constant(self.offset) if self.scale == 1 else inputs * _constant(self.scale)
+
+
+def _constant(value: float) -> Any:
+    low, high = min(value, 0.0), max(value, 0.0, SMALLEST_RANGE)
+    return fake_quant_with_min_max_vars(ops.convert_to_tensor(value, "float32"), low, high, num_bits=8)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class QuantActivation(keras.layers.Layer):
     """Rounds activations to 8 bits in a range that is fixed or tracked.
 
@@ -119,7 +135,12 @@ class QuantActivation(keras.layers.Layer):
         return {**super().get_config(), "fixed": self.fixed}
 
 
-QUANTIZED: dict[str, Any] = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
+QUANTIZED: dict[str, Any] = {
+    "Conv2D": QuantConv2D,
+    "DepthwiseConv2D": QuantDepthwiseConv2D,
+    "Dense": QuantDense,
+    "Rescaling": QuantRescaling,
+}
 
 
 def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:
@@ -138,7 +159,13 @@ def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:
 def _fused(layer: Any, users: dict[str, list[Any]]) -> bool:
     following = users[layer.name]
     plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
+    plain = plain and not walk.float_reason(layer)
     return len(following) == 1 and walk.is_rectifier(following[0]) and plain
+
+
+def float_by_nature(folded: keras.Model) -> dict[str, str]:
+    """The layers that an integer file computes in float32, between rounded tensors, by their names, and why."""
+    return {layer.name: reason for layer in folded.layers if (reason := walk.float_reason(layer))}
 
 
 def computed_in_float(folded: keras.Model, wide: Collection[str]) -> frozenset[str]:
@@ -179,7 +206,7 @@ def fake_quantize(folded: keras.Model, wide: Collection[str] = ()) -> keras.Mode
 
     Returns:
         A functional model with the same layer names and weights, and `NAME_quant` layers after every layer whose
-        int8 kernel writes a tensor of its own.
+        int8 kernel writes a tensor of its own, or whose float32 kernel is followed by int8 ones.
 
     Raises:
         ValueError: a layer has no int8 kernel that we know.
@@ -211,7 +238,8 @@ def fake_quantize(folded: keras.Model, wide: Collection[str] = ()) -> keras.Mode
         outputs = layer(*args, **kwargs)
         if layer.name in wide or not is_rounded(layer, users):
             return outputs
-        return QuantActivation(name=f"{layer.name}_quant")(outputs)
+        fixed = FIXED_RANGES.get(walk.activation_name(layer) or "")
+        return QuantActivation(fixed, name=f"{layer.name}_quant")(outputs)
 
     model = keras.models.clone_model(folded, clone_function=clone, call_function=call)
     for layer in folded.layers:

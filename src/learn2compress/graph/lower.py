@@ -1,0 +1,309 @@
+"""Lowering: a teacher's graph in the few layers that later stages know, with the same outputs.
+
+What Keras computes in one layer, int8 kernels compute in several, and each writes a rounded tensor; training can
+only see a rounding that stands between two layers. So a separable convolution becomes its two parts, `silu` a sigmoid
+and a product, arithmetic with numbers a `Rescaling`, and an activation that no kernel fuses a layer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from learn2compress.graph import walk
+from learn2compress.graph.calls import Graph, kind_of, read_graph, rebuild, twin_operation
+
+# Takes what the layer or operation takes, tensors of the new graph.
+Lowered = Callable[..., Any]
+
+# Operations (`keras.ops.relu(x)`) that are an activation of the same name.
+_ACTIVATION_OPERATIONS = {
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Sigmoid": "sigmoid",
+    "HardSigmoid": "hard_sigmoid",
+    "Silu": "silu",
+    "HardSilu": "hard_silu",
+    "Tanh": "tanh",
+    "Gelu": "gelu",
+    "Softplus": "softplus",
+}
+
+
+def lowered(model: Any) -> keras.Model:
+    """The model without nested ones, in layers that are simple where they can be; names stay.
+
+    Layers that are made anew carry the name of the old one with what they do behind it. What has no simpler form
+    stays as it is.
+
+    Raises:
+        UnreadableGraphError: a part of it is code.
+    """
+    graph = read_graph(model)
+    lowering = _Lowering(graph)
+    copy, _ = rebuild(graph, graph.calls, lowering.twin)
+    for fill in lowering.fills:
+        fill()
+    return copy
+
+
+class _Lowering:
+    """Gives each layer and operation of a graph its lowered form, once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.fills: list[Callable[[], None]] = []
+        self._graph = graph
+        self._taken = set(graph.layer_names.values())
+        self._ends = {id(call.operation) for call in graph.calls if set(call.outputs) & set(graph.outputs)}
+
+    def twin(self, operation: Any) -> Lowered:
+        name, kind = self._graph.layer_names[id(operation)], kind_of(operation)
+        rules = _LAYERS if isinstance(operation, keras.Layer) else _OPERATIONS
+        found = rules[kind](self, operation, name) if kind in rules else None
+        if found is not None:
+            return found
+        return self.same(operation, name)
+
+    def same(self, operation: Any, name: str) -> Lowered:
+        """A copy of the layer or operation."""
+        if not isinstance(operation, keras.Layer):
+            return twin_operation(operation, name)
+        twin: Lowered = self.filled(type(operation).from_config({**operation.get_config(), "name": name}), operation)
+        return twin
+
+    def filled(self, twin: Any, layer: Any, weights: Callable[[list[Any]], list[Any]] = list) -> Any:
+        """The new layer; gets its part of the old one's weights when it is built."""
+
+        def fill() -> None:
+            if layer.weights:
+                twin.set_weights(weights([np.asarray(weight) for weight in layer.weights]))
+            if hasattr(twin, "finalize_state"):
+                # Normalization computes with copies of its weights.
+                twin.finalize_state()
+
+        # What the user froze stays so only in the user's own model.
+        twin.trainable = True
+        self.fills.append(fill)
+        return twin
+
+    def new_name(self, name: str, part: str) -> str:
+        found = f"{name}_{part}"
+        while found in self._taken:
+            found += "_"
+        self._taken.add(found)
+        return found
+
+    def is_end(self, operation: Any) -> bool:
+        """Whether the model ends in it: there a sigmoid makes probabilities, and is left away later."""
+        return id(operation) in self._ends
+
+    def activated(self, kind: str | None, name: str) -> Lowered:
+        """The activation by itself, as layers of which the last has this name."""
+        if kind in ("linear", None):
+            return lambda tensor: tensor
+        if kind in ("silu", "hard_silu"):
+            gate = self.activated(kind.replace("silu", "sigmoid"), self.new_name(name, "gate"))
+            product = layers.Multiply(name=name)
+            return lambda tensor: product([tensor, gate(tensor)])
+        if kind == "hard_sigmoid":
+            steps = [
+                layers.Rescaling(1.0, offset=3.0, name=self.new_name(name, "add")),
+                layers.ReLU(6.0, name=self.new_name(name, "relu6")),
+                layers.Rescaling(1 / 6, name=name),
+            ]
+            return _chain(steps)
+        rectifier = {"relu": None, "relu6": 6.0}
+        found: Lowered = (
+            layers.ReLU(rectifier[kind], name=name) if kind in rectifier else layers.Activation(kind, name=name)
+        )
+        return found
+
+
+def _chain(steps: Sequence[Lowered]) -> Lowered:
+    def run(tensor: Any) -> Any:
+        for step in steps:
+            tensor = step(tensor)
+        return tensor
+
+    return run
+
+
+def _without_activation(lowering: _Lowering, layer: Any, name: str) -> tuple[dict[str, Any], Lowered]:
+    """The settings of a layer with a kernel but for its activation, and that."""
+    config = {**layer.get_config(), "name": name}
+    kind = walk.activation_name(layer)
+    if kind in walk.ACTIVATIONS or kind not in _SIMPLE or lowering.is_end(layer):
+        return config, lambda tensor: tensor
+    config["activation"] = "linear"
+    return config, lowering.activated(kind, lowering.new_name(name, "activation"))
+
+
+# Activations that are known by their name; others are the user's own functions.
+_SIMPLE = frozenset(
+    (*walk.INT8_ACTIVATIONS, *walk.FLOAT_ACTIVATIONS, "hard_sigmoid", "hard_silu", "linear", "relu", "relu6", "silu")
+)
+
+
+def _convolution(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    config, activation = _without_activation(lowering, layer, name)
+    channels = int(layer.input.shape[-1] or 0)
+    if layer.groups > 1 and layer.groups == channels == layer.filters and layer.data_format == "channels_last":
+        return _chain([lowering.filled(_depthwise_of(layer, config), layer, _depthwise_weights), activation])
+    return _chain([lowering.filled(layers.Conv2D.from_config(config), layer), activation])
+
+
+def _depthwise_of(layer: Any, config: dict[str, Any]) -> Any:
+    """A convolution with a group a channel is a depthwise one, which has kernels of its own everywhere."""
+    settings = {key: config[key] for key in ("name", "dtype", "strides", "padding", "dilation_rate", "use_bias")}
+    return layers.DepthwiseConv2D(config["kernel_size"], activation=config["activation"], **settings)
+
+
+def _depthwise_weights(weights: list[Any]) -> list[Any]:
+    return [weights[0].transpose(0, 1, 3, 2), *weights[1:]]  # (h, w, 1, channels) -> (h, w, channels, 1)
+
+
+def _with_kernel(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    config, activation = _without_activation(lowering, layer, name)
+    return _chain([lowering.filled(type(layer).from_config(config), layer), activation])
+
+
+def _dense(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    """A Dense on a map is a 1x1 convolution, whose kernel is rounded by the channel."""
+    config, activation = _without_activation(lowering, layer, name)
+    if len(layer.input.shape) != 4:
+        return _chain([lowering.filled(layers.Dense.from_config(config), layer), activation])
+    settings = {key: config[key] for key in ("name", "dtype", "activation", "use_bias")}
+    pointwise = layers.Conv2D(config["units"], 1, **settings)
+    return _chain([lowering.filled(pointwise, layer, lambda w: [w[0][None, None], *w[1:]]), activation])
+
+
+def _separable(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    config, activation = _without_activation(lowering, layer, name)
+    shared = {key: config[key] for key in ("strides", "padding", "dilation_rate")}
+    depthwise = layers.DepthwiseConv2D(
+        config["kernel_size"],
+        depth_multiplier=config["depth_multiplier"],
+        use_bias=False,
+        name=lowering.new_name(name, "depthwise"),
+        **shared,
+    )
+    pointwise = layers.Conv2D(
+        config["filters"], 1, use_bias=config["use_bias"], activation=config["activation"], name=name
+    )
+    return _chain(
+        [
+            lowering.filled(depthwise, layer, lambda w: w[:1]),
+            lowering.filled(pointwise, layer, lambda w: w[1:]),
+            activation,
+        ]
+    )
+
+
+def _activation(lowering: _Lowering, layer: Any, name: str) -> Lowered | None:
+    kind = walk.activation_name(layer)
+    return lowering.activated(kind, name) if kind in _SIMPLE and not lowering.is_end(layer) else None
+
+
+def _leaky_relu_or_relu(lowering: _Lowering, layer: Any, name: str) -> Lowered | None:
+    """A ReLU with a slope is a LeakyReLU."""
+    if layer.negative_slope and not layer.threshold and layer.max_value is None:
+        leaky: Lowered = layers.LeakyReLU(float(layer.negative_slope), name=name)
+        return leaky
+    return None
+
+
+def _scaled_sum(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    """`inputs[0] + scale * inputs[1]`, of InceptionResNetV2."""
+    scaling = layers.Rescaling(float(layer.scale), name=lowering.new_name(name, "scale"))
+    total = layers.Add(name=name)
+    return lambda inputs: total([inputs[0], scaling(inputs[1])])
+
+
+def _stochastic_depth(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    dropout: Lowered = layers.Dropout(layer.drop_path_rate, noise_shape=(None, 1, 1, 1), name=name)
+    return dropout
+
+
+def _arithmetic(of_number: Callable[[float, bool], tuple[float, float]] | None, of_tensors: Any = None) -> Any:
+    """A rule for an operation of two things.
+
+    Args:
+        of_number: function (number, whether the tensor comes first) -> what the tensor is scaled and shifted by; NaN
+            where there is none.
+        of_tensors: the layer that does it to two tensors of one rank.
+    """
+
+    def rule(lowering: _Lowering, operation: Any, name: str) -> Lowered:
+        plain = lowering.same(operation, name)
+
+        def call(a: Any, b: Any) -> Any:
+            tensors = [isinstance(x, keras.KerasTensor) for x in (a, b)]
+            if all(tensors):
+                alike = of_tensors is not None and len(a.shape) == len(b.shape)
+                return of_tensors(name=name)([a, b]) if alike else plain(a, b)
+            number = b if tensors[0] else a
+            if of_number is None or np.size(number) != 1:
+                return plain(a, b)
+            scale, offset = of_number(float(np.asarray(number).reshape(())), tensors[0])
+            if np.isnan(scale):
+                return plain(a, b)
+            return layers.Rescaling(scale, offset=offset, name=name)(a if tensors[0] else b)
+
+        return call
+
+    return rule
+
+
+def _operation_activation(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    kind = _ACTIVATION_OPERATIONS[type(operation).__name__]
+    if kind == "gelu" and getattr(operation, "approximate", False):
+        return None  # the layer's is the exact one
+    return lowering.activated(kind, name)
+
+
+def _operation_leaky(lowering: _Lowering, operation: Any, name: str) -> Lowered:
+    leaky: Lowered = layers.LeakyReLU(float(operation.negative_slope), name=name)
+    return leaky
+
+
+def _operation_mean(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
+    if sorted(axis for axis in axes if axis is not None) != [1, 2]:
+        return None
+    pool: Lowered = layers.GlobalAveragePooling2D(keepdims=bool(operation.keepdims), name=name)
+    return pool
+
+
+def _operation_concatenate(lowering: _Lowering, operation: Any, name: str) -> Lowered:
+    join: Lowered = layers.Concatenate(axis=operation.axis, name=name)
+    return join
+
+
+def _quotient(number: float, tensor_first: bool) -> tuple[float, float]:
+    return (1 / number, 0.0) if tensor_first and number else (float("nan"), 0.0)
+
+
+_LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
+    "Conv2D": _convolution,
+    "DepthwiseConv2D": _with_kernel,
+    "Dense": _dense,
+    "SeparableConv2D": _separable,
+    "Activation": _activation,
+    "ReLU": _leaky_relu_or_relu,
+    "CustomScaleLayer": _scaled_sum,
+    "StochasticDepth": _stochastic_depth,
+}
+_OPERATIONS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
+    "Add": _arithmetic(lambda number, first: (1.0, number), layers.Add),
+    "Multiply": _arithmetic(lambda number, first: (number, 0.0), layers.Multiply),
+    **dict.fromkeys(("Divide", "TrueDivide"), _arithmetic(_quotient)),
+    "Subtract": _arithmetic(lambda number, first: (1.0, -number) if first else (-1.0, number), layers.Subtract),
+    **dict.fromkeys(_ACTIVATION_OPERATIONS, _operation_activation),
+    "LeakyRelu": _operation_leaky,
+    "Mean": _operation_mean,
+    "Concatenate": _operation_concatenate,
+}

@@ -1,0 +1,112 @@
+"""Lowering keeps what a model computes, and says it in layers that later stages know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from learn2compress.graph import walk
+from learn2compress.graph.lower import lowered
+
+SHAPE = (9, 9, 3)
+
+
+def compared(model: Any) -> Any:
+    """The lowered model, which gives the same."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.1, 0.6, weight.shape))
+    before = [np.asarray(weight) for weight in model.weights]
+    images = rng.normal(0, 2, (4, *SHAPE)).astype(np.float32)
+    simple = lowered(model)
+    np.testing.assert_allclose(simple(images), model(images), rtol=1e-4, atol=1e-5)
+    for now, then in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(now), then)
+    return simple
+
+
+def kinds(model: Any) -> list[str]:
+    return [type(layer).__name__ for layer, _ in walk.nodes(model)][1:]
+
+
+def test_layers_that_are_simple_stay_with_their_names() -> None:
+    image = keras.Input(SHAPE)
+    x = layers.ReLU(6.0, name="b")(layers.Conv2D(4, 3, activation="relu", name="a")(image))
+    simple = compared(keras.Model(image, layers.Dense(2, name="c")(layers.Flatten(name="f")(x))))
+    assert [layer.name for layer in simple.layers[1:]] == ["a", "b", "f", "c"]
+
+
+ACTIVATIONS = sorted(set(dir(keras.activations)) - {"get", "serialize", "deserialize", "glu", "threshold"})
+
+
+@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if not name.startswith("_")])
+def test_every_activation_of_keras_keeps_its_values(activation: str) -> None:
+    image = keras.Input(SHAPE)
+    x = layers.Activation(activation, name="by_itself")(image)
+    x = layers.Conv2D(4, 3, activation=activation, name="with_kernel")(x)
+    compared(keras.Model(image, layers.Conv2D(2, 1)(x)))
+
+
+def test_the_activation_at_the_end_stays_what_it_is() -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 3, activation="sigmoid", name="end")(image)))
+    assert kinds(simple) == ["Conv2D"]
+
+
+def test_a_nested_model_and_a_layer_that_is_called_twice_are_lowered_once() -> None:
+    image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
+    twice = layers.SeparableConv2D(3, 3, padding="same", activation="silu", name="twice")
+    block = keras.Model(inner, twice(twice(inner)), name="block")
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(block(image))))
+    assert sum(type(layer).__name__ == "DepthwiseConv2D" for layer in simple.layers) == 1
+    assert kinds(simple).count("DepthwiseConv2D") == 2
+
+
+def test_new_names_take_none_that_is_taken() -> None:
+    image = keras.Input(SHAPE)
+    x = layers.SeparableConv2D(3, 3, name="a")(layers.Conv2D(3, 1, name="a_depthwise")(image))
+    simple = compared(keras.Model(image, layers.Activation("silu", name="a_gate")(x)))
+    names = [layer.name for layer in simple.layers]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x + 1.5,
+        lambda x: 1.5 - x,
+        lambda x: x - 1.5,
+        lambda x: x * np.float32(0.25),
+        lambda x: x / 3,
+        lambda x: x + x,
+        lambda x: x * x,
+        lambda x: ops.hard_silu(ops.leaky_relu(x, negative_slope=0.3)),
+        lambda x: ops.gelu(x, approximate=False),
+        lambda x: ops.mean(x, axis=(1, 2)),
+    ],
+)
+def test_arithmetic_becomes_layers(operation: Any) -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, operation(image)))
+    assert all(isinstance(layer, keras.Layer) for layer, _ in walk.nodes(simple))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: 1.5 / x,
+        lambda x: x / 0.0,
+        lambda x: x + np.arange(3, dtype=np.float32),
+        lambda x: x * ops.mean(x, axis=(1, 2, 3), keepdims=False)[0],
+        lambda x: ops.gelu(x, approximate=True),
+        lambda x: ops.mean(x, axis=-1),
+    ],
+)
+def test_what_no_layer_does_stays_an_operation(operation: Any) -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, operation(image)))
+    assert not all(isinstance(layer, keras.Layer) for layer, _ in walk.nodes(simple))
