@@ -11,6 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+from learn2compress.graph.lower import lowered
+from learn2compress.graph.trunk import whole_refusal
+
 # Small ones that differ: inverted residuals, squeeze-excite, bottlenecks, concatenations, fused blocks, layer norm.
 QUICK = ("MobileNetV2", "MobileNetV3Small", "ResNet50V2", "DenseNet121", "EfficientNetV2B0", "ConvNeXtTiny")
 # The smallest image where 32 pixels are not enough.
@@ -72,5 +75,8 @@ def test_an_image_model_can_be_cut(check_pruning: Callable[..., Any], name: str)
     channels = check_pruning(model, inputs)
     assert channels.prunable
     assert not channels.notes
+    # And said in simple layers, all of which later stages know.
+    assert whole_refusal(model) is None
+    np.testing.assert_allclose(lowered(model)(inputs), model(inputs), atol=1e-4 * np.abs(whole).max())
     # What was silenced mattered.
     assert np.abs(np.asarray(model(inputs)) - whole).max() > 1e-2 * np.abs(whole).max()

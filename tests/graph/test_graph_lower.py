@@ -55,6 +55,8 @@ def test_the_activation_at_the_end_stays_what_it_is() -> None:
     image = keras.Input(SHAPE)
     simple = compared(keras.Model(image, layers.Conv2D(2, 3, activation="sigmoid", name="end")(image)))
     assert kinds(simple) == ["Conv2D"]
+    nothing = layers.Activation("linear")(layers.Conv2D(2, 3)(image))
+    assert kinds(compared(keras.Model(image, nothing))) == ["Conv2D"]
 
 
 def test_a_nested_model_and_a_layer_that_is_called_twice_are_lowered_once() -> None:

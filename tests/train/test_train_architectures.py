@@ -179,4 +179,4 @@ def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_
     parts, unexplained = float_parts(path, FileFormat(), float_by_nature(graph))
     assert unexplained == ()
     assert bool(parts) == (name in IN_FLOAT)
-    assert all("no int8 kernel" in part.reason for part in parts)
+    assert all("no integer kernel" in part.reason for part in parts)

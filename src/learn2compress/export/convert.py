@@ -122,8 +122,10 @@ def to_unrounded(model: keras.Model, size: tuple[int, int], written: FileFormat,
         converter.target_spec.supported_types = [tf.float16]
     if written.precision == "int16x8":
         assert samples is not None  # the stages bring them
+        # Without the second set, a single operator that has no int16 kernel would be refused; verification names it.
         converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,
         ]
         converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in samples)
     return _convert(converter, f"the member as {written.precision}")

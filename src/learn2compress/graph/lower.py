@@ -205,7 +205,8 @@ def _separable(lowering: _Lowering, layer: Any, name: str) -> Lowered:
 
 def _activation(lowering: _Lowering, layer: Any, name: str) -> Lowered | None:
     kind = walk.activation_name(layer)
-    return lowering.activated(kind, name) if kind in _SIMPLE and not lowering.is_end(layer) else None
+    stays = kind not in _SIMPLE or (lowering.is_end(layer) and kind != "linear")
+    return None if stays else lowering.activated(kind, name)
 
 
 def _leaky_relu_or_relu(lowering: _Lowering, layer: Any, name: str) -> Lowered | None:

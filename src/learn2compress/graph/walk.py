@@ -114,9 +114,9 @@ def float_reason(layer: Any) -> str | None:
     """Why an integer file computes the layer in float32; None where it does not."""
     kind, function = type(layer).__name__, activation_name(layer)
     if kind in FLOAT_LAYERS:
-        return f"there is no int8 kernel for a {kind}"
+        return f"there is no integer kernel for a {kind}"
     if kind == "Activation" and function in FLOAT_ACTIVATIONS:
-        return f"there is no int8 kernel for the activation {function}"
+        return f"there is no integer kernel for the activation {function}"
     return None
 
 

@@ -15,6 +15,7 @@ from learn2compress.measure.graph import FloatOperator, float_operators
 # These change numbers from one type into another, and compute nothing.
 CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 INTEGER = ("int8", "int8-float", "int16x8")
+NO_INT16_KERNEL = frozenset({"GELU", "HARD_SWISH", "NEG"})
 
 
 def kept_for(wide: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -58,6 +59,8 @@ def float_parts(
     def reason_of(operator: FloatOperator) -> str | None:
         if operator.name in CONVERSIONS:
             return next((explained[t] for t in (*operator.inputs, *operator.outputs) if t in explained), None)
+        if written.precision == "int16x8" and operator.name in NO_INT16_KERNEL:
+            return f"there is no int16 kernel for {operator.name}"
         layers = layer_names(operator.tensor)
         if written.input_type == "float32" and PIXELS_SCOPE in layers:
             return "the app feeds float32 pixels"
