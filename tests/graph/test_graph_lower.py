@@ -80,7 +80,7 @@ def test_new_names_take_none_that_is_taken() -> None:
     "operation",
     [
         lambda x: x + 1.5,
-        lambda x: 1.5 - x,
+        lambda x: ops.subtract(x1=1.5, x2=x),
         lambda x: x - 1.5,
         lambda x: x * np.float32(0.25),
         lambda x: x / 3,
@@ -112,3 +112,18 @@ def test_what_no_layer_does_stays_an_operation(operation: Any) -> None:
     image = keras.Input(SHAPE)
     simple = compared(keras.Model(image, operation(image)))
     assert not all(isinstance(layer, keras.Layer) for layer, _ in walk.nodes(simple))
+
+
+def gelu(x: Any) -> Any:
+    """Not Keras' own, which is the exact one."""
+    return ops.gelu(x, approximate=True)
+
+
+@pytest.mark.parametrize("activation", [gelu, layers.LeakyReLU(0.2)], ids=["function", "layer"])
+def test_an_activation_of_the_users_own_stays_and_is_named(activation: Any) -> None:
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(4, 3, activation=activation, name="first")(image)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(x)))
+    reason = walk.unsupported_reason(simple.get_layer("first"))
+    assert reason is not None
+    assert "gelu of" in reason or "LeakyReLU" in reason

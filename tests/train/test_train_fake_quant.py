@@ -254,7 +254,7 @@ def test_a_layer_without_an_int8_kernel_is_refused_by_name() -> None:
 
     image = Input((SIZE, SIZE, 3))
     x = layers.Activation("swish", name="smooth")(layers.Conv2D(4, 3)(image))
-    with pytest.raises(ValueError, match="smooth is a Activation"):
+    with pytest.raises(ValueError, match="smooth has the activation silu"):
         fake_quantize(Model(image, layers.GlobalAveragePooling2D()(x)))
 
 

@@ -6,7 +6,7 @@ emit a float convolution, silently.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -56,7 +56,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def clone(layer: Any) -> Any:
         if layer.name in absorbed:
             return type(layer).from_config({**layer.get_config(), "use_bias": True})
-        if _is_lone(layer, absorber):
+        if _is_affine(layer) and layer.name not in absorber:
             return keras.layers.DepthwiseConv2D(1, name=layer.name)
         return type(layer).from_config(layer.get_config())
 
@@ -77,7 +77,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if layer.name in absorbed:
             weights = _folded_weights(layer, absorbed[layer.name])
-        elif _is_lone(layer, absorber):
+        elif _is_affine(layer) and layer.name not in absorber:
             scale, shift = _affine(layer)
             weights = [scale.reshape(1, 1, -1, 1), shift]
         else:
@@ -89,11 +89,6 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 def _is_affine(layer: Any) -> bool:
     return type(layer).__name__ in walk.AFFINE_LAYERS
-
-
-def _is_lone(layer: Any, absorber: Mapping[str, Any]) -> bool:
-    """Whether the affine layer becomes a convolution of its own; with a single number there is a simpler kernel."""
-    return _is_affine(layer) and layer.name not in absorber and not walk.is_arithmetic(layer)
 
 
 def _passes(layer: Any, affine: Any) -> bool:

@@ -72,7 +72,7 @@ class _Lowering:
         """A copy of the layer or operation."""
         if not isinstance(operation, keras.Layer):
             return twin_operation(operation, name)
-        twin: Lowered = self.filled(type(operation).from_config({**operation.get_config(), "name": name}), operation)
+        twin: Lowered = self.filled(type(operation).from_config(_settings(operation, name)), operation)
         return twin
 
     def filled(self, twin: Any, layer: Any, weights: Callable[[list[Any]], list[Any]] = list) -> Any:
@@ -111,9 +111,8 @@ class _Lowering:
             return lambda tensor: product([tensor, gate(tensor)])
         if kind == "hard_sigmoid":
             steps = [
-                layers.Rescaling(1.0, offset=3.0, name=self.new_name(name, "add")),
-                layers.ReLU(6.0, name=self.new_name(name, "relu6")),
-                layers.Rescaling(1 / 6, name=name),
+                layers.Rescaling(1 / 6, offset=0.5, name=self.new_name(name, "line")),
+                layers.ReLU(1.0, name=name),
             ]
             return _chain(steps)
         rectifier = {"relu": None, "relu6": 6.0}
@@ -132,9 +131,18 @@ def _chain(steps: Sequence[Lowered]) -> Lowered:
     return run
 
 
+def _settings(layer: Any, name: str) -> dict[str, Any]:
+    """What a copy of the layer is made of."""
+    config = {**layer.get_config(), "name": name}
+    if getattr(layer, "activation", None) is not None:
+        # By its name alone, a function of the user's own that is called `gelu` becomes Keras' own, silently.
+        config["activation"] = layer.activation
+    return config
+
+
 def _without_activation(lowering: _Lowering, layer: Any, name: str) -> tuple[dict[str, Any], Lowered]:
     """The settings of a layer with a kernel but for its activation, and that."""
-    config = {**layer.get_config(), "name": name}
+    config = _settings(layer, name)
     kind = walk.activation_name(layer)
     if kind in walk.ACTIVATIONS or kind not in _SIMPLE or lowering.is_end(layer):
         return config, lambda tensor: tensor
@@ -150,16 +158,15 @@ _SIMPLE = frozenset(
 
 def _convolution(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     config, activation = _without_activation(lowering, layer, name)
-    channels = int(layer.input.shape[-1] or 0)
-    if layer.groups > 1 and layer.groups == channels == layer.filters and layer.data_format == "channels_last":
+    if layer.groups > 1 and layer.kernel.shape[-2] == 1 and layer.groups == layer.filters:
         return _chain([lowering.filled(_depthwise_of(layer, config), layer, _depthwise_weights), activation])
     return _chain([lowering.filled(layers.Conv2D.from_config(config), layer), activation])
 
 
 def _depthwise_of(layer: Any, config: dict[str, Any]) -> Any:
     """A convolution with a group a channel is a depthwise one, which has kernels of its own everywhere."""
-    settings = {key: config[key] for key in ("name", "dtype", "strides", "padding", "dilation_rate", "use_bias")}
-    return layers.DepthwiseConv2D(config["kernel_size"], activation=config["activation"], **settings)
+    same = ("name", "dtype", "strides", "padding", "data_format", "dilation_rate", "use_bias", "activation")
+    return layers.DepthwiseConv2D(config["kernel_size"], **{key: config[key] for key in same})
 
 
 def _depthwise_weights(weights: list[Any]) -> list[Any]:
@@ -183,17 +190,12 @@ def _dense(lowering: _Lowering, layer: Any, name: str) -> Lowered:
 
 def _separable(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     config, activation = _without_activation(lowering, layer, name)
-    shared = {key: config[key] for key in ("strides", "padding", "dilation_rate")}
+    of_first = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "data_format", "dtype")
+    of_second = ("filters", "use_bias", "activation", "data_format", "dtype", "name")
     depthwise = layers.DepthwiseConv2D(
-        config["kernel_size"],
-        depth_multiplier=config["depth_multiplier"],
-        use_bias=False,
-        name=lowering.new_name(name, "depthwise"),
-        **shared,
+        **{key: config[key] for key in of_first}, use_bias=False, name=lowering.new_name(name, "depthwise")
     )
-    pointwise = layers.Conv2D(
-        config["filters"], 1, use_bias=config["use_bias"], activation=config["activation"], name=name
-    )
+    pointwise = layers.Conv2D(**{key: config[key] for key in of_second}, kernel_size=1)
     return _chain(
         [
             lowering.filled(depthwise, layer, lambda w: w[:1]),
@@ -229,30 +231,29 @@ def _stochastic_depth(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     return dropout
 
 
-def _arithmetic(of_number: Callable[[float, bool], tuple[float, float]] | None, of_tensors: Any = None) -> Any:
+def _arithmetic(of_number: Callable[[float, bool], tuple[float, float] | None], of_tensors: Any = None) -> Any:
     """A rule for an operation of two things.
 
     Args:
-        of_number: function (number, whether the tensor comes first) -> what the tensor is scaled and shifted by; NaN
-            where there is none.
+        of_number: function (number, whether the tensor comes first) -> what the tensor is scaled and shifted by; None
+            where it is no such thing.
         of_tensors: the layer that does it to two tensors of one rank.
     """
 
     def rule(lowering: _Lowering, operation: Any, name: str) -> Lowered:
         plain = lowering.same(operation, name)
 
-        def call(a: Any, b: Any) -> Any:
-            tensors = [isinstance(x, keras.KerasTensor) for x in (a, b)]
-            if all(tensors):
-                alike = of_tensors is not None and len(a.shape) == len(b.shape)
-                return of_tensors(name=name)([a, b]) if alike else plain(a, b)
-            number = b if tensors[0] else a
-            if of_number is None or np.size(number) != 1:
-                return plain(a, b)
-            scale, offset = of_number(float(np.asarray(number).reshape(())), tensors[0])
-            if np.isnan(scale):
-                return plain(a, b)
-            return layers.Rescaling(scale, offset=offset, name=name)(a if tensors[0] else b)
+        # The names are Keras'.
+        def call(x1: Any, x2: Any) -> Any:
+            first, second = (isinstance(x, keras.KerasTensor) for x in (x1, x2))
+            if first and second:
+                alike = of_tensors is not None and len(x1.shape) == len(x2.shape)
+                return of_tensors(name=name)([x1, x2]) if alike else plain(x1, x2)
+            tensor, number = (x1, x2) if first else (x2, x1)
+            found = of_number(float(np.asarray(number).reshape(())), first) if np.size(number) == 1 else None
+            if found is None:
+                return plain(x1, x2)
+            return layers.Rescaling(found[0], offset=found[1], name=name)(tensor)
 
         return call
 
@@ -284,8 +285,8 @@ def _operation_concatenate(lowering: _Lowering, operation: Any, name: str) -> Lo
     return join
 
 
-def _quotient(number: float, tensor_first: bool) -> tuple[float, float]:
-    return (1 / number, 0.0) if tensor_first and number else (float("nan"), 0.0)
+def _quotient(number: float, tensor_first: bool) -> tuple[float, float] | None:
+    return (1 / number, 0.0) if tensor_first and number else None
 
 
 _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {

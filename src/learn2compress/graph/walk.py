@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
 # Layers that folding, fake quantization and the converter's int8 kernels all understand.
 SAME_SCALE_LAYERS = (
@@ -71,24 +70,26 @@ def nodes(model: Any) -> list[tuple[Any, list[Any]]]:
 
 
 def activation_name(layer: Any) -> str | None:
-    """`relu` for `Activation("relu")` or `Conv2D(activation="relu")`; None where a layer has no activation."""
+    """`relu` for `Activation("relu")` or `Conv2D(activation="relu")`; None where a layer has no activation.
+
+    A layer that serves as activation has the name of its class, and a function of the user's own that of its module
+    beside its own: it may be called `gelu` and be another one.
+    """
     function = getattr(layer, "activation", None)
-    return getattr(function, "__name__", None)
+    if function is None:
+        return None
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", None) or ""
+    known = module.partition(".")[0] in ("keras", "tensorflow")
+    return str(name) if known else f"{name} of {module}"
 
 
 def is_rectifier(layer: Any) -> bool:
     """Whether the layer is a ReLU (capped or not) that int8 kernels fuse into what comes before it."""
     if type(layer).__name__ == "ReLU":
         slope, threshold = layer.negative_slope, layer.threshold
-        return not slope and not threshold and layer.max_value in (None, 6, 6.0)
+        return not slope and not threshold and layer.max_value in (None, 1, 6)
     return type(layer).__name__ == "Activation" and activation_name(layer) in ("relu", "relu6")
-
-
-def is_arithmetic(layer: Any) -> bool:
-    """Whether the layer adds one number to all values, or multiplies them by one: what a single int8 kernel does."""
-    if type(layer).__name__ != "Rescaling" or np.size(layer.scale) > 1 or np.size(layer.offset) > 1:
-        return False
-    return bool(np.all(layer.scale == 1) or np.all(layer.offset == 0))
 
 
 def unsupported_reason(layer: Any) -> str | None:

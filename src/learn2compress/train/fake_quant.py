@@ -25,6 +25,8 @@ INPUT_RANGE = (-1.0, 127 / 128)
 PROBABILITY_RANGE = (0.0, 255 / 256)
 # So have the kernels of these.
 FIXED_RANGES = {"sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
+# What int8 can't hold beyond it is cut off: no kernel need do it.
+CLIPPED_RANGE = (0.0, 1.0)
 SMALLEST_RANGE = 1e-4
 
 
@@ -81,20 +83,6 @@ class QuantDense(keras.layers.Dense):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class QuantRescaling(keras.layers.Rescaling):
-    """A number added to all values, or a factor of them, as the 8-bit constant that an int8 kernel takes."""
-
-    def call(self, inputs: Any) -> Any:
-        """Any shape -> the same."""
-        return inputs + _constant(self.offset) if self.scale == 1 else inputs * _constant(self.scale)
-
-
-def _constant(value: float) -> Any:
-    low, high = min(value, 0.0), max(value, 0.0, SMALLEST_RANGE)
-    return fake_quant_with_min_max_vars(ops.convert_to_tensor(value, "float32"), low, high, num_bits=8)
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
 class QuantActivation(keras.layers.Layer):
     """Rounds activations to 8 bits in a range that is fixed or tracked.
 
@@ -135,12 +123,7 @@ class QuantActivation(keras.layers.Layer):
         return {**super().get_config(), "fixed": self.fixed}
 
 
-QUANTIZED: dict[str, Any] = {
-    "Conv2D": QuantConv2D,
-    "DepthwiseConv2D": QuantDepthwiseConv2D,
-    "Dense": QuantDense,
-    "Rescaling": QuantRescaling,
-}
+QUANTIZED: dict[str, Any] = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
 
 
 def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:
@@ -161,6 +144,15 @@ def _fused(layer: Any, users: dict[str, list[Any]]) -> bool:
     plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
     plain = plain and not walk.float_reason(layer)
     return len(following) == 1 and walk.is_rectifier(following[0]) and plain
+
+
+def _clips(layer: Any) -> bool:
+    return walk.is_rectifier(layer) and getattr(layer, "max_value", None) == CLIPPED_RANGE[1]
+
+
+def _fixed_range(layer: Any) -> tuple[float, float] | None:
+    """The range of the layer's output that is known without looking; None where it has to be tracked."""
+    return CLIPPED_RANGE if _clips(layer) else FIXED_RANGES.get(walk.activation_name(layer) or "")
 
 
 def float_by_nature(folded: keras.Model) -> dict[str, str]:
@@ -235,11 +227,12 @@ def fake_quantize(folded: keras.Model, wide: Collection[str] = ()) -> keras.Mode
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         args = keras.tree.map_structure(rounded_input, args)
         kwargs.pop("mask", None)  # clone_model passes it to every layer, also to those that take none
-        outputs = layer(*args, **kwargs)
+        # Rounding clips by itself.
+        clipped = _clips(layer) and layer.name not in unrounded
+        outputs = args[0] if clipped else layer(*args, **kwargs)
         if layer.name in wide or not is_rounded(layer, users):
             return outputs
-        fixed = FIXED_RANGES.get(walk.activation_name(layer) or "")
-        return QuantActivation(fixed, name=f"{layer.name}_quant")(outputs)
+        return QuantActivation(_fixed_range(layer), name=f"{layer.name}_quant")(outputs)
 
     model = keras.models.clone_model(folded, clone_function=clone, call_function=call)
     for layer in folded.layers:
