@@ -37,16 +37,17 @@ def inspect_model(
     from learn2compress.inputs.model_files.kinds import check_model_file
 
     check_model_file(model.expanduser())  # before Keras is loaded, which takes seconds, and the data is looked at
-    from learn2compress.graph.trunk import cut_points, trunk_refusal
+    from learn2compress.graph.trunk import cut_points, own_layers
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.model_files.black_box import Names
     from learn2compress.inputs.survey import load_surveyed
     from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.train.fake_quant import float_by_nature
 
     dataset, surveyed = load_surveyed(data, labels=labels) if data else (None, None)
     teacher = load_teacher(model, dataset=dataset, names=Names(input_name, output_name))
     keras_model = teacher.keras_model
-    refusal = trunk_refusal(keras_model)
+    own = own_layers(keras_model)
     found: dict[str, Any] = {
         "model": str(model),
         "kind": teacher.box.kind if teacher.box else "a Keras model",
@@ -57,8 +58,10 @@ def inspect_model(
         "parameters": teacher.parameters,
         "layers": len(keras_model.layers) if keras_model is not None else None,
         "macs": _macs(keras_model),
-        "own_layers_can_be_cut": refusal is None or f"no: {refusal}",
-        "cut_points": [] if refusal else cut_points(keras_model),
+        "own_layers_can_be_cut": own.uncut is None or f"no: {own.uncut}",
+        "cut_points": [] if own.uncut else cut_points(own.model),
+        "own_layers_can_be_pruned": own.unpruned is None or f"no: {own.unpruned}",
+        "float32_in_int8_files": {} if own.unpruned else float_by_nature(own.model),
         "structure": _structure(keras_model),
     }
     if dataset is not None:

@@ -37,7 +37,7 @@ class Task:
 
 
 def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list[MemberSource]:
-    from learn2compress.graph.trunk import trunk_refusal, whole_refusal
+    from learn2compress.graph.trunk import own_layers
     from learn2compress.sources.cuts import TeacherCuts
     from learn2compress.sources.fresh import FreshStudents
     from learn2compress.sources.prunings import TeacherPrunings
@@ -45,7 +45,8 @@ def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
     asked = options.route
     if asked == "fresh":
         return [FreshStudents(teacher, dataset, "asked for")]
-    uncut, unpruned = trunk_refusal(teacher.keras_model), whole_refusal(teacher.keras_model)
+    own_ones = own_layers(teacher.keras_model)
+    uncut, unpruned = own_ones.uncut, own_ones.unpruned
     refusal = {"cuts": uncut, "prunings": unpruned, "teacher": uncut and unpruned}.get(asked)
     if refusal:
         raise InputError(

@@ -93,3 +93,21 @@ def test_a_norm_moves_through_a_max_pool_unless_it_turns_it_around(sign: int, or
     folded = fold_batch_norm(model)
     assert [type(layer).__name__ for layer in folded.layers[1:]] == order
     assert_same(folded(images(5, (8, 8))), model(images(5, (8, 8)), training=False))
+
+
+@pytest.mark.parametrize("last", [2.0, -1.0])
+def test_affine_layers_in_a_row_are_folded_one_after_the_other(last: float) -> None:
+    """The second may not follow the first through the pool where it turns the order around."""
+    from keras import Input, Model, layers
+
+    image = Input((12, 12, 3))
+    x = layers.MaxPooling2D()(layers.Conv2D(4, 3, name="conv")(image))
+    x = layers.Rescaling(last, offset=0.3)(layers.BatchNormalization()(x))
+    model = Model(image, layers.GlobalAveragePooling2D()(x))
+    rng = np.random.default_rng(0)
+    norm = model.layers[3]
+    norm.set_weights([rng.uniform(0.5, 2, 4), *(rng.uniform(-1, 1, 4) for _ in range(2)), rng.uniform(0.5, 2, 4)])
+    folded = fold_batch_norm(model)
+    inputs = rng.normal(0, 1, (4, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(folded(inputs), model(inputs, training=False), atol=1e-5)
+    assert sum(type(layer).__name__ == "DepthwiseConv2D" for layer in folded.layers) == (last < 0)

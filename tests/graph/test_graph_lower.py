@@ -68,8 +68,33 @@ def test_a_nested_model_and_a_layer_that_is_called_twice_are_lowered_once() -> N
     assert kinds(simple).count("DepthwiseConv2D") == 2
 
 
-def test_new_names_take_none_that_is_taken() -> None:
+def test_layers_may_be_called_with_keywords() -> None:
     image = keras.Input(SHAPE)
+    x = layers.Activation("silu")(inputs=layers.Conv2D(4, 3)(inputs=image), training=False)
+    compared(keras.Model(image, layers.Dense(3)(layers.SeparableConv2D(4, 3)(x, training=False), training=False)))
+
+
+def test_an_operation_in_a_nested_model_that_is_called_twice_is_one_layer() -> None:
+    image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
+    block = keras.Model(inner, inner + layers.Conv2D(3, 3, padding="same")(inner) * 0.5, name="block")
+    simple = compared(keras.Model(image, block(block(image))))
+    assert sum(type(layer).__name__ == "Add" for layer in simple.layers) == 1
+
+
+def test_a_dense_layer_of_maps_and_vectors_stays_one() -> None:
+    image = keras.Input(SHAPE)
+    both = layers.Dense(3, name="both")
+    compared(keras.Model(image, both(layers.GlobalAveragePooling2D()(both(image)))))
+
+
+def test_a_convolution_that_is_depthwise_but_for_its_strides_stays_one() -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, layers.Conv2D(3, 3, groups=3, strides=(2, 1))(image)))
+    assert kinds(simple) == ["Conv2D"]
+
+
+def test_new_names_take_none_that_is_taken() -> None:
+    image = keras.Input(SHAPE, name="a_gate_gate")
     x = layers.SeparableConv2D(3, 3, name="a")(layers.Conv2D(3, 1, name="a_depthwise")(image))
     simple = compared(keras.Model(image, layers.Activation("silu", name="a_gate")(x)))
     names = [layer.name for layer in simple.layers]
@@ -86,8 +111,8 @@ def test_new_names_take_none_that_is_taken() -> None:
         lambda x: x / 3,
         lambda x: x + x,
         lambda x: x * x,
-        lambda x: ops.hard_silu(ops.leaky_relu(x, negative_slope=0.3)),
-        lambda x: ops.gelu(x, approximate=False),
+        lambda x: ops.leaky_relu(ops.hard_silu(x), negative_slope=0.3),
+        lambda x: ops.gelu(x, approximate=False) + 1.0,
         lambda x: ops.mean(x, axis=(1, 2)),
     ],
 )
@@ -106,6 +131,8 @@ def test_arithmetic_becomes_layers(operation: Any) -> None:
         lambda x: x * ops.mean(x, axis=(1, 2, 3), keepdims=False)[0],
         lambda x: ops.gelu(x, approximate=True),
         lambda x: ops.mean(x, axis=-1),
+        lambda x: ops.mean(layers.Reshape((9, 27))(x), axis=(1, 2)),
+        ops.hard_sigmoid,
     ],
 )
 def test_what_no_layer_does_stays_an_operation(operation: Any) -> None:
@@ -119,7 +146,7 @@ def gelu(x: Any) -> Any:
     return ops.gelu(x, approximate=True)
 
 
-@pytest.mark.parametrize("activation", [gelu, layers.LeakyReLU(0.2)], ids=["function", "layer"])
+@pytest.mark.parametrize("activation", [gelu, ops.gelu, layers.LeakyReLU(0.2)], ids=["own", "operation", "layer"])
 def test_an_activation_of_the_users_own_stays_and_is_named(activation: Any) -> None:
     image = keras.Input(SHAPE)
     x = layers.Conv2D(4, 3, activation=activation, name="first")(image)

@@ -250,12 +250,63 @@ def two_stems() -> Any:
     return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
 
 
+def own_layer_scale() -> Any:
+    """Keras has a layer of this name, which does something else."""
+    from keras import Input, Layer, Model, layers
+
+    class LayerScale(Layer):
+        def build(self, shape: Any) -> None:
+            self.gamma = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * (1 + self.gamma)
+
+    image = Input((20, 20, 3))
+    x = layers.Conv2D(4, 3)(LayerScale(name="mine")(image))
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def with_piece(piece: Callable[[Any], Any]) -> Any:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = piece(image)
+    return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))))
+
+
+def bicubic(x: Any) -> Any:
+    from keras import layers
+
+    return layers.UpSampling2D(interpolation="bicubic", name="enlarged")(layers.Conv2D(4, 3)(x))
+
+
+def grouped(x: Any) -> Any:
+    from keras import layers
+
+    return layers.Conv2D(6, 3, groups=3)(x)
+
+
+def scaled_by_place(x: Any) -> Any:
+    from keras import layers
+
+    return layers.Rescaling(np.ones((18, 18, 1)), name="by_place")(layers.Conv2D(4, 3)(x))
+
+
+def scaled_rows(x: Any) -> Any:
+    from keras import layers
+
+    x = layers.Reshape((-1, 4))(layers.Conv2D(4, 3)(x)) * 0.5
+    return layers.Reshape((18, 18, 4))(x)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "not a Keras model"),
     "unsupported layer": (unsupported, "flipper is a RandomFlip"),
     "shared layer": (shared_layer, "more than once"),
     "grey": (grey, "RGB"),
     "subclassed": (subclassed, "MyModel"),
+    "own layer of a known name": (own_layer_scale, "mine is a LayerScale that is not Keras' own"),
+    "grouped first": (lambda: with_piece(grouped), "grouped convolution"),
     "softmax": (lambda: one_activation_throughout("softmax"), "the activation softmax"),
 }
 
@@ -264,6 +315,32 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 def test_a_teacher_that_can_not_be_cut_is_refused_with_the_reason(name: str) -> None:
     make, reason = REFUSED[name]
     assert reason in (trunk_refusal(make()) or "")
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        (bicubic, "enlarged has the interpolation bicubic"),
+        (scaled_by_place, "by_place is a Rescaling that is not by the channel"),
+        (scaled_rows, "is a Rescaling that is not by the channel"),
+        (grouped, "grouped convolution"),
+    ],
+)
+def test_what_could_not_be_written_later_is_refused_now(piece: Callable[[Any], Any], reason: str) -> None:
+    from learn2compress.graph.trunk import whole_refusal
+
+    assert reason in (whole_refusal(with_piece(piece)) or "")
+
+
+def test_a_cut_ends_a_block() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="first")(image))
+    x = layers.Activation("hard_silu", name="swish")(x)
+    x = layers.Conv2D(4, 3, activation="hard_silu", name="second")(x)
+    model = Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    assert cut_points(simplified(model)) == ["swish", "second_activation"]
 
 
 @pytest.mark.parametrize("make", [nested, lambda: one_activation_throughout("swish")], ids=["nested", "swish"])

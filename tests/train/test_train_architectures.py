@@ -82,7 +82,8 @@ def swishes(x: Any) -> Any:
 
 def activations(x: Any) -> Any:
     x = layers.Activation("tanh")(layers.Conv2D(CHANNELS, 1, activation="gelu")(x))
-    return layers.PReLU(shared_axes=[1, 2])(layers.LeakyReLU(0.2)(layers.ReLU(negative_slope=0.5)(x)))
+    x = layers.PReLU(shared_axes=[1, 2])(layers.LeakyReLU(0.2)(layers.ReLU(negative_slope=0.5)(x)))
+    return layers.ReLU()(layers.PReLU(shared_axes=[1, 2])(layers.ReLU(6.0)(layers.LeakyReLU(0.2)(x))))
 
 
 def arithmetic(x: Any) -> Any:

@@ -132,8 +132,7 @@ class _Reader:
 
 def kind_of(operation: Any) -> str:
     """The class name of a layer or operation of Keras or of ours; empty for the user's own, whatever its name."""
-    kind = type(operation)
-    return kind.__name__ if kind.__module__.partition(".")[0] in ("keras", __name__.partition(".")[0]) else ""
+    return type(operation).__name__ if walk.is_known(operation) else ""
 
 
 def _is_code(operation: Any) -> str:

@@ -7,6 +7,7 @@ emit a float convolution, silently.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -25,32 +26,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     scale is negative; any other becomes a 1x1 depthwise convolution, which computes the same affine map. A ReLU that
     follows a folded one moves before the pool too: there int8 kernels fuse it. Layer names stay.
     """
-    users = walk.consumers(model)
-    producers_of = {layer.name: producers for layer, producers in walk.nodes(model)}
-    # The name of a layer with a kernel -> what is folded into it, in order.
-    absorbed: dict[str, list[Any]] = {}
-    # The name of a folded layer -> the layer that it is folded into.
-    absorber: dict[str, Any] = {}
-    # The name of a ReLU -> the name of the pool that comes after it now.
-    swapped: dict[str, str] = {}
-    for layer, producers in walk.nodes(model):
-        if not _is_affine(layer):
-            continue
-        before = producers[0]
-        pool = before if _passes(before, layer) and len(users[before.name]) == 1 else None
-        if pool is not None:
-            before = producers_of[pool.name][0]
-        alone = len(users[before.name]) == 1
-        before = absorber.get(before.name, before)
-        foldable = (
-            alone and type(before).__name__ in walk.WEIGHT_LAYERS and walk.activation_name(before) in ("linear", None)
-        )
-        if foldable:
-            absorbed.setdefault(before.name, []).append(layer)
-            absorber[layer.name] = before
-            follow = users[layer.name]
-            if pool is not None and len(follow) == 1 and walk.is_rectifier(follow[0]):
-                swapped[follow[0].name] = pool.name
+    found = _foldings(model)
+    absorbed, absorber, swapped = found.absorbed, found.absorber, found.swapped
     waiting: dict[str, Any] = {}
 
     def clone(layer: Any) -> Any:
@@ -87,13 +64,66 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     return folded
 
 
+@dataclass
+class _Foldings:
+    """Which affine layers go into which layer with a kernel.
+
+    Attributes:
+        absorbed: the name of a layer with a kernel -> what is folded into it, in order.
+        absorber: the name of a folded layer -> the layer that it is folded into.
+        moved: names of folded layers that get there through a pool.
+        swapped: the name of a ReLU -> the name of the pool that comes after it now.
+    """
+
+    absorbed: dict[str, list[Any]] = field(default_factory=dict)
+    absorber: dict[str, Any] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+    swapped: dict[str, str] = field(default_factory=dict)
+
+
+def _foldings(model: keras.Model) -> _Foldings:
+    users = walk.consumers(model)
+    producers_of = {layer.name: producers for layer, producers in walk.nodes(model)}
+    found = _Foldings()
+    for layer, producers in walk.nodes(model):
+        if not _is_affine(layer):
+            continue
+        before = producers[0]
+        pool = before if _passes(before, layer) and len(users[before.name]) == 1 else None
+        if pool is not None:
+            before = producers_of[pool.name][0]
+        alone = len(users[before.name]) == 1
+        through_pool = pool is not None or before.name in found.moved
+        target = found.absorber.get(before.name, before)
+        foldable = (
+            alone
+            and (not through_pool or _keeps_order(layer))
+            and type(target).__name__ in walk.WEIGHT_LAYERS
+            and walk.activation_name(target) in ("linear", None)
+        )
+        if not foldable:
+            continue
+        found.absorbed.setdefault(target.name, []).append(layer)
+        found.absorber[layer.name] = target
+        if through_pool:
+            found.moved.add(layer.name)
+        follow = users[layer.name]
+        if pool is not None and len(follow) == 1 and walk.is_rectifier(follow[0]):
+            found.swapped[follow[0].name] = pool.name
+    return found
+
+
 def _is_affine(layer: Any) -> bool:
     return type(layer).__name__ in walk.AFFINE_LAYERS
 
 
 def _passes(layer: Any, affine: Any) -> bool:
     """Whether the affine map may move before the layer: a max-pool commutes with one that nowhere turns it around."""
-    return type(layer).__name__ == "MaxPooling2D" and bool((_affine(affine)[0] >= 0).all())
+    return type(layer).__name__ == "MaxPooling2D" and _keeps_order(affine)
+
+
+def _keeps_order(affine: Any) -> bool:
+    return bool((_affine(affine)[0] >= 0).all())
 
 
 def _on_vectors(depthwise: Any, vectors: Any) -> Any:

@@ -57,16 +57,17 @@ class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self.fills: list[Callable[[], None]] = []
         self._graph = graph
-        self._taken = set(graph.layer_names.values())
+        inputs = {tensor._keras_history.operation.name for tensor in graph.model.inputs}
+        self._taken = inputs | set(graph.layer_names.values())
         self._ends = {id(call.operation) for call in graph.calls if set(call.outputs) & set(graph.outputs)}
 
     def twin(self, operation: Any) -> Lowered:
         name, kind = self._graph.layer_names[id(operation)], kind_of(operation)
         rules = _LAYERS if isinstance(operation, keras.Layer) else _OPERATIONS
         found = rules[kind](self, operation, name) if kind in rules else None
-        if found is not None:
-            return found
-        return self.same(operation, name)
+        if found is None:
+            return self.same(operation, name)
+        return _positional(found) if isinstance(operation, keras.Layer) else found
 
     def same(self, operation: Any, name: str) -> Lowered:
         """A copy of the layer or operation."""
@@ -97,6 +98,11 @@ class _Lowering:
         self._taken.add(found)
         return found
 
+    def ranks(self, operation: Any) -> set[int]:
+        """How many axes the tensors have that it takes, at all its calls."""
+        calls = [call for call in self._graph.calls if call.operation is operation]
+        return {len(self._graph.shapes[number]) for call in calls for number in call.inputs}
+
     def is_end(self, operation: Any) -> bool:
         """Whether the model ends in it: there a sigmoid makes probabilities, and is left away later."""
         return id(operation) in self._ends
@@ -120,6 +126,15 @@ class _Lowering:
             layers.ReLU(rectifier[kind], name=name) if kind in rectifier else layers.Activation(kind, name=name)
         )
         return found
+
+
+def _positional(found: Lowered) -> Lowered:
+    """The same for what calls layers with keywords, as in `layer(inputs=x, training=False)`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return found(*args) if args else found(kwargs["inputs"])
+
+    return call
 
 
 def _chain(steps: Sequence[Lowered]) -> Lowered:
@@ -158,7 +173,9 @@ _SIMPLE = frozenset(
 
 def _convolution(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     config, activation = _without_activation(lowering, layer, name)
-    if layer.groups > 1 and layer.kernel.shape[-2] == 1 and layer.groups == layer.filters:
+    alone = layer.groups > 1 and layer.kernel.shape[-2] == 1 and layer.groups == layer.filters
+    # TensorFlow has no depthwise convolution of two strides.
+    if alone and len(set(layer.strides)) == 1:
         return _chain([lowering.filled(_depthwise_of(layer, config), layer, _depthwise_weights), activation])
     return _chain([lowering.filled(layers.Conv2D.from_config(config), layer), activation])
 
@@ -181,7 +198,7 @@ def _with_kernel(lowering: _Lowering, layer: Any, name: str) -> Lowered:
 def _dense(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     """A Dense on a map is a 1x1 convolution, whose kernel is rounded by the channel."""
     config, activation = _without_activation(lowering, layer, name)
-    if len(layer.input.shape) != 4:
+    if lowering.ranks(layer) != {4}:
         return _chain([lowering.filled(layers.Dense.from_config(config), layer), activation])
     settings = {key: config[key] for key in ("name", "dtype", "activation", "use_bias")}
     pointwise = layers.Conv2D(config["units"], 1, **settings)
@@ -242,18 +259,26 @@ def _arithmetic(of_number: Callable[[float, bool], tuple[float, float] | None], 
 
     def rule(lowering: _Lowering, operation: Any, name: str) -> Lowered:
         plain = lowering.same(operation, name)
+        made: dict[Any, Any] = {}
+
+        def layer_of(kind: Any, *settings: float) -> Any:
+            """One layer for all calls; another, with another name, where they differ in a number."""
+            if (kind, settings) not in made:
+                own = lowering.new_name(name, "other") if made else name
+                made[kind, settings] = kind(*settings, name=own)
+            return made[kind, settings]
 
         # The names are Keras'.
         def call(x1: Any, x2: Any) -> Any:
             first, second = (isinstance(x, keras.KerasTensor) for x in (x1, x2))
             if first and second:
                 alike = of_tensors is not None and len(x1.shape) == len(x2.shape)
-                return of_tensors(name=name)([x1, x2]) if alike else plain(x1, x2)
+                return layer_of(of_tensors)([x1, x2]) if alike else plain(x1, x2)
             tensor, number = (x1, x2) if first else (x2, x1)
             found = of_number(float(np.asarray(number).reshape(())), first) if np.size(number) == 1 else None
             if found is None:
                 return plain(x1, x2)
-            return layers.Rescaling(found[0], offset=found[1], name=name)(tensor)
+            return layer_of(layers.Rescaling, *found)(tensor)
 
         return call
 
@@ -264,6 +289,8 @@ def _operation_activation(lowering: _Lowering, operation: Any, name: str) -> Low
     kind = _ACTIVATION_OPERATIONS[type(operation).__name__]
     if kind == "gelu" and getattr(operation, "approximate", False):
         return None  # the layer's is the exact one
+    if lowering.is_end(operation) and kind != "sigmoid":
+        return None
     return lowering.activated(kind, name)
 
 
@@ -274,7 +301,7 @@ def _operation_leaky(lowering: _Lowering, operation: Any, name: str) -> Lowered:
 
 def _operation_mean(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
     axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
-    if sorted(axis for axis in axes if axis is not None) != [1, 2]:
+    if sorted(axis for axis in axes if axis is not None) != [1, 2] or lowering.ranks(operation) != {4}:
         return None
     pool: Lowered = layers.GlobalAveragePooling2D(keepdims=bool(operation.keepdims), name=name)
     return pool

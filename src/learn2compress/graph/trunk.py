@@ -5,6 +5,7 @@ This is what makes small data sets work: a member starts from what the teacher k
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,18 +19,57 @@ from learn2compress.graph.lower import lowered
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
 # What belongs to the convolution before it, understood or not.
-INSIDE_BLOCKS = ("Activation", "BatchNormalization", "ELU", "LeakyReLU", "PReLU", "ReLU")
+INSIDE_BLOCKS = (*walk.AFFINE_LAYERS, *walk.FLOAT_LAYERS, "Activation", "LeakyReLU", "PReLU", "ReLU")
 Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OwnLayers:
+    """The teacher's own layers, and what keeps members from being made of them.
+
+    Attributes:
+        model: in simple layers (`graph.lower`) where there is nothing in it that Keras does not know.
+        uncut: why it can't serve as a trunk; None when it can.
+        unpruned: why the whole can't serve as a member; None when it can.
+    """
+
+    model: Any
+    uncut: str | None
+    unpruned: str | None
+
+
+def own_layers(model: Any) -> OwnLayers:
+    """What can be made of the layers of a teacher; of None, which is none that has layers, nothing."""
+    if model is None:
+        nothing = "the teacher is not a Keras model"
+        return OwnLayers(None, nothing, nothing)
+    try:
+        strange = _strange(read_graph(model))
+    except UnreadableGraphError as error:
+        strange = str(error)
+    simple = walk.functional(model) if strange else lowered(model)
+    unreadable = _unreadable(simple)
+    if unreadable:
+        return OwnLayers(simple, unreadable, strange or unreadable)
+    return OwnLayers(simple, _uncut(simple), strange or _unpruned(simple))
 
 
 def trunk_refusal(model: Any) -> str | None:
     """Why the teacher's graph can't serve as a trunk; None when it can."""
-    if model is None:
-        return "the teacher is not a Keras model"
-    reason = _unreadable(model)
-    if reason:
-        return reason
-    model = simplified(model)
+    return own_layers(model).uncut
+
+
+def whole_refusal(model: Any) -> str | None:
+    """Why the teacher as a whole can't serve as a member; None when it can."""
+    return own_layers(model).unpruned
+
+
+def simplified(model: Any) -> Any:
+    """The form in which a teacher's graph is cut."""
+    return own_layers(model).model
+
+
+def _uncut(model: Any) -> str | None:
     front = {layer.name for layer in _front(model)}
     taken = _unabsorbable(model, front)
     if taken or cut_points(model):
@@ -38,20 +78,7 @@ def trunk_refusal(model: Any) -> str | None:
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
 
 
-def whole_refusal(model: Any) -> str | None:
-    """Why the teacher as a whole can't serve as a member; None when it can."""
-    if model is None:
-        return "the teacher is not a Keras model"
-    try:
-        strange = _strange(read_graph(model))
-    except UnreadableGraphError as error:
-        return str(error)
-    if strange:
-        return strange
-    model = lowered(model)
-    reason = _unreadable(model)
-    if reason:
-        return reason
+def _unpruned(model: Any) -> str | None:
     front = {layer.name for layer in _front(model)}
     last = model.outputs[0]._keras_history.operation
     inner = [layer for layer, _ in walk.nodes(model) if layer.name not in front]
@@ -59,17 +86,8 @@ def whole_refusal(model: Any) -> str | None:
     return _unabsorbable(model, front) or next((reason for reason in reasons if reason), None)
 
 
-def simplified(model: Any) -> Any:
-    """The form in which a teacher's graph is cut: lowered, if there is nothing in it that Keras does not know."""
-    try:
-        strange = _strange(read_graph(model))
-    except UnreadableGraphError:
-        return walk.functional(model)
-    return walk.functional(model) if strange else lowered(model)
-
-
 def _strange(graph: Graph) -> str | None:
-    """What is not Keras' own, and may not be made to be copied; None where all is."""
+    """What is not Keras' own, and may not be made to be copied; None where all is Keras'."""
     own = [call for call in graph.calls if not kind_of(call.operation)]
     return f"{own[0].name} is a {type(own[0].operation).__name__}" if own else None
 
@@ -108,6 +126,8 @@ def _unabsorbable(model: Any, front: set[str]) -> str | None:
     if len(takers) != 1:
         return f"{len(takers)} layers take the pixels"
     kind = type(takers[0]).__name__
+    if getattr(takers[0], "groups", 1) != 1:
+        return "the pixels go into a grouped convolution"
     return None if kind == "Conv2D" or walk.unsupported_reason(takers[0]) else f"the pixels go into a {kind}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 # Layers that folding, fake quantization and the converter's int8 kernels all understand.
 SAME_SCALE_LAYERS = (
@@ -36,6 +37,7 @@ OTHER_LAYERS = (
     "PReLU",
     "Subtract",
 )
+INT8_INTERPOLATIONS = ("nearest", "bilinear")
 INT8_ACTIVATIONS = ("gelu", "sigmoid", "tanh")
 # What LiteRT has no int8 kernel for: it is computed in float32, between int8 layers, and said to be.
 FLOAT_LAYERS = ("ELU", "GroupNormalization", "LayerNormalization")
@@ -80,7 +82,11 @@ def activation_name(layer: Any) -> str | None:
         return None
     name = getattr(function, "__name__", type(function).__name__)
     module = getattr(function, "__module__", None) or ""
-    known = module.partition(".")[0] in ("keras", "tensorflow")
+    if module.startswith("keras"):
+        # `keras.ops.gelu` is another one than the activation of that name.
+        known = function is getattr(keras.activations, str(name), function)
+    else:
+        known = module.startswith("tensorflow")
     return str(name) if known else f"{name} of {module}"
 
 
@@ -99,6 +105,12 @@ def unsupported_reason(layer: Any) -> str | None:
         return f"{layer.name} is the operation {kind}, not a layer"
     if isinstance(layer, keras.Model):
         return f"{layer.name} is a nested model"
+    if not is_known(layer):
+        return f"{layer.name} is a {kind} that is not Keras' own"
+    if kind in AFFINE_LAYERS and not _is_by_channel(layer):
+        return f"{layer.name} is a {kind} that is not by the channel"
+    if kind == "UpSampling2D" and layer.interpolation not in INT8_INTERPOLATIONS:
+        return f"{layer.name} has the interpolation {layer.interpolation}"
     if kind in WEIGHT_LAYERS:
         if activation_name(layer) not in ACTIVATIONS:
             return f"{layer.name} has the activation {activation_name(layer)}"
@@ -109,6 +121,20 @@ def unsupported_reason(layer: Any) -> str | None:
         function = activation_name(layer)
         return None if function in INT8_ACTIVATIONS else f"{layer.name} has the activation {function}"
     return f"{layer.name} is a {kind}"
+
+
+def is_known(operation: Any) -> bool:
+    """Whether a layer or operation is of Keras or of ours, and not of the user's own, whatever its name."""
+    return type(operation).__module__.partition(".")[0] in ("keras", __name__.partition(".")[0])
+
+
+def _is_by_channel(layer: Any) -> bool:
+    """Whether an affine layer takes maps or vectors and has one number, or one a channel."""
+    shape = layer.output.shape
+    if len(shape) not in (2, 4):
+        return False
+    numbers = (layer.scale, layer.offset) if type(layer).__name__ == "Rescaling" else ()
+    return all(np.size(number) in (1, shape[-1]) for number in numbers)
 
 
 def float_reason(layer: Any) -> str | None:

@@ -15,7 +15,7 @@ from learn2compress.measure.graph import FloatOperator, float_operators
 # These change numbers from one type into another, and compute nothing.
 CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 INTEGER = ("int8", "int8-float", "int16x8")
-NO_INT16_KERNEL = frozenset({"GELU", "HARD_SWISH", "NEG"})
+NO_INT16_KERNEL = frozenset({"NEG", "PRELU"})
 
 
 def kept_for(wide: Mapping[str, Sequence[str]]) -> dict[str, str]:

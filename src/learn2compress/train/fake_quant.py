@@ -25,6 +25,8 @@ INPUT_RANGE = (-1.0, 127 / 128)
 PROBABILITY_RANGE = (0.0, 255 / 256)
 # So have the kernels of these.
 FIXED_RANGES = {"sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
+# Their kernels take no activation in.
+NEVER_FUSED = ("LeakyReLU", "PReLU")
 # What int8 can't hold beyond it is cut off: no kernel need do it.
 CLIPPED_RANGE = (0.0, 1.0)
 SMALLEST_RANGE = 1e-4
@@ -142,7 +144,7 @@ def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:
 def _fused(layer: Any, users: dict[str, list[Any]]) -> bool:
     following = users[layer.name]
     plain = not walk.is_rectifier(layer) and walk.activation_name(layer) in ("linear", None)
-    plain = plain and not walk.float_reason(layer)
+    plain = plain and not walk.float_reason(layer) and type(layer).__name__ not in NEVER_FUSED
     return len(following) == 1 and walk.is_rectifier(following[0]) and plain
 
 

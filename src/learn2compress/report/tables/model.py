@@ -28,8 +28,11 @@ def model_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
+        together = {one: [name for name, other in value.items() if other == one] for one in value.values()}
+        value = [f"{', '.join(names)}: {one}" for one, names in together.items()]
     several = [f"{name} {one}" for name, one in value.items()] if isinstance(value, dict) else value
-    return ", ".join(map(str, several)) if isinstance(several, list) else str(value)
+    return ", ".join(map(str, several)) or "none" if isinstance(several, list) else str(value)
 
 
 def _structure(structure: Mapping[str, Any]) -> Iterator[RenderableType]:
