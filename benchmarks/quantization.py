@@ -7,7 +7,8 @@ animals from its vehicles, which so short a training is enough for: `--samples` 
 where images must be larger than 64 pixels). Then it is taught by itself for `--tuned` steps more: without rounding,
 which the post-training quantizers start from, and with it. Accuracy is that of the files; the distance is half the
 absolute difference from the float file's probabilities, and includes, for the trained one, where training led it.
-ai-edge-quantizer runs in an environment of its own, made at the first run.
+ai-edge-quantizer runs in an environment of its own, made at the first run. Each model takes minutes: its row is
+written when it is there, and rows of models that are not asked for stay.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ MODELS = {
 RATES = {"VGG16": 1e-4, "ConvNeXtTiny": 5e-4}
 VEHICLES = ("airplane", "automobile", "ship", "truck")
 BATCH = 32
+RESULT = HERE / "results" / "quantization.json"
 FULL_SIZE, LARGE_SHARE = 64, 1 / 3
 CALIBRATED = 100
 EDGE_QUANTIZER = "ai-edge-quantizer==0.10.0"
@@ -235,16 +237,16 @@ def main() -> None:
     python = edge_quantizer(find_data())
     if python is None:
         print(f"{EDGE_QUANTIZER} can't be installed: its column stays empty")
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         dataset = animals_and_vehicles(Path(folder))
         for name in arguments.models:
-            rows.append(row_of(name, MODELS[name], dataset, arguments, python))
-            write(rows, arguments)  # each takes minutes
-    show(rows)
+            write(row_of(name, MODELS[name], dataset, arguments, python), arguments)
+    show(json.loads(RESULT.read_text(encoding="utf-8"))["rows"])
 
 
-def write(rows: list[dict[str, Any]], arguments: Any) -> None:
+def write(row: dict[str, Any], arguments: Any) -> None:
+    before = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.exists() else []
+    rows = {other["model"]: other for other in before} | {row["model"]: row}
     result = {
         "benchmark": "quantization",
         "command": "python benchmarks/quantization.py",
@@ -253,9 +255,9 @@ def write(rows: list[dict[str, Any]], arguments: Any) -> None:
         "tuned": arguments.tuned,
         "test_images": arguments.images,
         "environment": environment().model_dump(),
-        "rows": rows,
+        "rows": [rows[name] for name in MODELS if name in rows],
     }
-    (HERE / "results" / "quantization.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def show(rows: list[dict[str, Any]]) -> None:
