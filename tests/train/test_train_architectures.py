@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 from keras import layers, ops
 
 from learn2compress.core.precision import FileFormat
 from learn2compress.export.convert import to_int8
 from learn2compress.graph.lower import lowered
 from learn2compress.graph.trunk import build_whole, whole_refusal
+from learn2compress.inputs.arrays import ArraySplit
+from learn2compress.measure.accuracy import tflite_probabilities
 from learn2compress.stages.files import ready_to_write
 from learn2compress.stages.float_parts import float_parts
 from learn2compress.train.fake_quant import float_by_nature, set_tracking
@@ -137,19 +138,6 @@ def photos() -> Any:
     return np.clip(base + rng.normal(0, 20, base.shape), 0, 255).astype(np.uint8)
 
 
-def probabilities_of(path: Path, images: Any) -> Any:
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    scale, zero = given["quantization"]
-    found = []
-    for image in images:
-        interpreter.set_tensor(taken["index"], image[None])
-        interpreter.invoke()
-        found.append((interpreter.get_tensor(given["index"])[0].astype(np.float32) - zero) * scale)
-    return np.stack(found)
-
-
 @pytest.mark.parametrize("name", PIECES)
 def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_saw(
     name: str, photos: Any, tmp_path: Path
@@ -171,7 +159,7 @@ def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_
     path = tmp_path / "member.tflite"
     path.write_bytes(to_int8(complete, (SIZE, SIZE)))
     trained = np.asarray(complete(inputs, training=False))
-    apart = np.abs(probabilities_of(path, photos) - trained) * 256
+    apart = np.abs(tflite_probabilities(path, ArraySplit(photos, np.zeros(len(photos), np.int64))) - trained) * 256
     # The last features are near each other, and are spread to tell the images apart: one of their steps is several
     # of the probabilities'.
     assert apart.mean() < 1.5
