@@ -191,6 +191,24 @@ MODELS = [
     model("guesser.keras", "teacher.at_chance", "no better than guessing", "--preprocess"),
     model("nan_weights.keras", "teacher.nan", "NaN", "get_weights"),
     model("nan_outputs.keras", "teacher.nan", "NaN", "get_weights"),
+    # Graphs of other frameworks.
+    model("empty.onnx", "teacher.not_a_model", "empty.onnx is empty", "ONNX|function"),
+    model("text.onnx", "teacher.not_a_model", "text.onnx", "ONNX|function"),
+    model("cut.onnx", "teacher.damaged_file", "cut.onnx", "export the model again"),
+    model(
+        "outside.onnx", "teacher.carries_code", r"\.\./etc/passwd, outside its folder", "in the file itself or beside"
+    ),
+    model("missing.onnx", "teacher.damaged_file", r"weights\.bin, which is not there", "again"),
+    model("unknown_operation.onnx", "teacher.load_failed", "Teleport", "standard operations"),
+    model("two_outputs.onnx", "teacher.many_outputs", "2 outputs.*scores0", "--model-output scores1"),
+    model("four_channels.onnx", "teacher.not_an_image", "4, 8, 8", "image classifier"),
+    model("vectors.onnx", "teacher.not_an_image", "5", "image classifier"),
+    model("text.pb", "teacher.not_a_model", "text.pb", "function"),
+    model("runs_python.pb", "teacher.carries_code", "PyFunc", "function"),
+    model("writes_file.pb", "teacher.carries_code", "WriteFile", "function"),
+    model("not_frozen.pb", "teacher.not_frozen", "weights are variables", "freeze it"),
+    model("of_vectors.pb", "teacher.not_an_image", "no input that takes images", "image classifier"),
+    model("pixelwise.pb", "teacher.not_a_classifier", "8, 8, 3", "GlobalAveragePooling2D"),
     command("inspect any_size.keras", "teacher.size_unknown", "any size", "--data"),
 ]
 
@@ -244,6 +262,24 @@ DATA = [
     data("four_channels.npz", "dataset.image_shape", r"\(20, 8, 8, 4\)", "transparency"),
     data("channels_first.npz", "dataset.image_shape", r"\(20, 3, 8, 8\)", "transpose"),
     data("no_images.npz", "dataset.image_shape", "no images", "uint8"),
+    # Tables and records.
+    data("missing_photos.csv", "dataset.table_missing_files", r"1 of 25 images.*photos/red/99\.png", "correct them"),
+    data("other_columns.csv", "dataset.table_columns", "a, b", "name the columns path, label"),
+    data("ragged.csv", "dataset.table_row", "Line 26.*3 cells", "double quotes"),
+    data("two_labels.csv", "dataset.table_two_labels", "red in line 2, blue in line 26", "one label"),
+    data("no_label.csv", "dataset.table_label", "Line 26", "fill it in"),
+    data("empty.csv", "dataset.table_empty", "names no images", "path,label"),
+    data("header_only.csv", "dataset.table_empty", "names no images", "path,label"),
+    data("utf16.csv", "dataset.table_unreadable", "no text in UTF-8", "write it as UTF-8"),
+    data("no_json.jsonl", "dataset.table_row", "Line 1", "one object a line"),
+    data("list.jsonl", "dataset.table_row", "Line 1.*no object", "one object a line"),
+    data("empty.tfrecord", "dataset.tfrecord_empty", "no records", "how it was written"),
+    data("text.tfrecord", "dataset.tfrecord_damaged", "record 1", "write it again"),
+    data("cut.tfrecord", "dataset.tfrecord_damaged", "record 11", "copied whole"),
+    data("no_examples.tfrecord", "dataset.tfrecord_example", r"Record 1 .*no tf\.train\.Example", "image/encoded"),
+    data("no_images.tfrecord", "dataset.tfrecord_example", "no image bytes", "image/encoded"),
+    data("negative.tfrecord", "dataset.tfrecord_example", "label is -1", "image/class/label"),
+    data("text_images.tfrecord", "dataset.tfrecord_example", "its image", "image/encoded"),
 ]
 
 OUTS = [
@@ -341,7 +377,9 @@ def place(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     def prepare(text: str) -> Path:
         for folder in ("cache", "tmp"):
             (tmp_path / folder).mkdir()
-        for word in shlex.split(text):
+        words = shlex.split(text)
+        # A table of images names the photos.
+        for word in [*words, *(["photos"] if text.count(".csv") or text.count(".jsonl") else [])]:
             name = word.split("/")[0]
             if name in MAKERS and not os.path.lexists(tmp_path / name):
                 shop.place(name, tmp_path)

@@ -7,12 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bad_input.data import DATA
+from bad_input.graph_files import GRAPH_FILES
 from bad_input.keras_files import KERAS_FILES
 from bad_input.lite_files import LITE_FILES
 from bad_input.outs import OUTS
+from bad_input.tables import TABLES
 
 # By the name that a command calls it by; each function gets the path to make and the folder of all the others.
-MAKERS: dict[str, Callable[[Path, Shop], object]] = {**KERAS_FILES, **DATA, **LITE_FILES, **OUTS}
+MAKERS: dict[str, Callable[[Path, Shop], object]] = {
+    **KERAS_FILES,
+    **DATA,
+    **LITE_FILES,
+    **OUTS,
+    **GRAPH_FILES,
+    **TABLES,
+}
 
 
 class Shop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from learn2compress.plan.search import (
     asks_for_search,
     between,
     of_other_proportions,
+    smaller_inputs,
     smallest_that_holds,
 )
 
@@ -84,3 +86,22 @@ def test_the_smallest_that_is_within_all_bounds_is_taken() -> None:
     assert fitting("drop<=0.0105") == 0
     assert fitting("accuracy>=0.8") == 1
     assert fitting("accuracy>=0.9", "size<=120KB") is None
+
+
+def test_of_equally_large_ones_that_of_the_least_work_is_taken() -> None:
+    found = [Judged(Cost(1, macs, 100_000 + more), 0.9) for macs, more in ((100, 0), (56, 40), (25, 5000))]
+    assert smallest_that_holds(found, [Target.parse("accuracy>=0.9")], 0.9) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((224, 224), [(168, 168), (112, 112)]),
+        ((96, 160), [(72, 120), (48, 80)]),
+        ((32, 32), [(24, 24)]),
+        ((28, 28), [(24, 24)]),
+        ((24, 24), []),
+    ],
+)
+def test_smaller_images_have_sides_that_halve_well(size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+    assert smaller_inputs(size) == expected

@@ -11,10 +11,12 @@ import pytest
 from learn2compress.core.choice import Choice
 from learn2compress.core.progress import SILENT
 from learn2compress.graph.channels import find_channels
+from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part, slices_from
 from learn2compress.graph.surgery import prune
-from learn2compress.train.cut_out import cut_out, recalibrate
+from learn2compress.train.cut_out import cut_out
 from learn2compress.train.fit import LabelledViews
+from learn2compress.train.recalibration import recalibrate
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
@@ -74,7 +76,7 @@ def test_recalibrated_statistics_are_the_mean_over_the_batches(network: Any, lab
 
     model = keras.models.clone_model(network)
     model.set_weights(network.get_weights())
-    recalibrate(model, labelled)
+    recalibrate(model, (labelled.batch(number)[0] for number in range(8)))
     first = keras.Model(model.inputs, model.get_layer("conv0").output)
     means = []
     for number in range(8):
@@ -113,6 +115,8 @@ def test_a_member_that_is_cut_out_knows_what_its_wider_kin_knows(
     assert (predict(found, test, (12, 12)).argmax(axis=1) == test.labels).mean() > 0.8
     for name, values in weights(untrained.model).items():
         np.testing.assert_array_equal(values, before[name], err_msg=name)
+    smaller = cut_out(at_size(Part(tiny_member(16)), (8, 8)), [Part(plain(members[0]))], labelled)
+    assert (predict(smaller, test, (8, 8)).argmax(axis=1) == test.labels).mean() > 0.8
 
 
 def test_a_student_of_other_proportions_has_the_kernels_of_the_base_in_its_leading_channels(

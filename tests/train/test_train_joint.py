@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.graph.input_size import at_size
+from learn2compress.graph.slices import Part
 from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_joint_step
 from learn2compress.train.heads import fit_heads, ridge
 from learn2compress.train.joint import JointFamily, trains_narrow
@@ -63,6 +65,28 @@ def test_after_training_a_members_kernels_are_slices_of_the_widests(
                 assert (value != was[name]).any()
     moved = [name for name, value in widest.items() if "kernel" in name and (value != before[0][name]).all()]
     assert len(moved) == sum("kernel" in name for name in widest)
+
+
+@pytest.mark.parametrize("sliced", [True, False])
+def test_a_member_of_smaller_images_gets_them_resized(
+    tiny_member: Member, batches: LabelledViews, sliced: bool
+) -> None:
+    import keras
+
+    smaller = at_size(Part(tiny_member(8)), (8, 8)).model
+    family = JointFamily([tiny_member(16), smaller, tiny_member(8)], 2.0, 0.3, sliced=sliced)
+    compile_family(family, keras.optimizers.SGD(0.1))
+    before = named(smaller)
+    family.train_on_batch(*batches.batch(0))
+    widest, trained, _ = family.release()
+    pixels = batches.batch(1)[0]
+    resized = batches.of_size((8, 8)).batch(1)[0]
+    assert resized.shape == (32, 8, 8, 3)
+    np.testing.assert_allclose(family(pixels)[1], trained((resized - 128) / 128), atol=1e-4)
+    moved = [name for name, value in named(trained).items() if (value != before[name]).any()]
+    assert any("kernel" in name for name in moved)
+    same = np.array_equal(named(widest)["a/kernel"][..., :8], named(trained)["a/kernel"])
+    assert same == sliced
 
 
 def test_batch_norm_biases_and_a_head_of_its_own_are_private(

@@ -47,6 +47,15 @@ class MemberSpec:
         mine, others = (*self.channels, *self.blocks), (*other.channels, *other.blocks)
         return len(mine) == len(others) and all(a >= b for a, b in zip(mine, others, strict=True))
 
+    def same_layers(self, other: MemberSpec) -> bool:
+        """Whether another of the same family differs at most in the size of its images."""
+        return self.layers == other.layers
+
+    @property
+    def layers(self) -> tuple[object, ...]:
+        """The choice that makes a member of a family, but for the size of its images."""
+        return self.channels, self.blocks, self.cut, self.removals
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -13,6 +13,11 @@ from learn2compress.plan.members import PLANNED, Candidate
 
 # Between two trained members that are next to each other in size.
 LOOKED_AT = 3
+# Of the sides of the data's images.
+SHARES = (3 / 4, 1 / 2)
+IN_STEPS_OF = 8
+SMALLEST_INPUT = 24
+ABOUT_EQUAL = 1.01
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,14 @@ def of_other_proportions(uneven: Sequence[Candidate], chosen: Sequence[Candidate
     return list(found.values())
 
 
+def smaller_inputs(input_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes (height, width) of smaller images that a member may take, largest first."""
+    sizes = [tuple(round(share * length / IN_STEPS_OF) * IN_STEPS_OF for length in input_size) for share in SHARES]
+    return [(height, width) for height, width in sizes if SMALLEST_INPUT <= min(height, width) < min(input_size)]
+
+
 def smallest_that_holds(judged: Sequence[Judged], bounds: Sequence[Target], teacher_accuracy: float) -> int | None:
-    """Number of the smallest that is within all the bounds; None where none is.
+    """Number of the smallest that is within all the bounds, of equally large ones that of the least work; or None.
 
     Args:
         judged: trained ones and others.
@@ -82,4 +93,9 @@ def smallest_that_holds(judged: Sequence[Judged], bounds: Sequence[Target], teac
         return all(target.holds(values[target.metric]) for target in bounds)
 
     holding = [number for number, one in enumerate(judged) if holds(one)]
-    return min(holding, key=lambda number: judged[number].cost.size_bytes, default=None)
+    if not holding:
+        return None
+    # The same layers for images of another size take some bytes more or less.
+    least = min(judged[number].cost.size_bytes for number in holding)
+    about = [number for number in holding if judged[number].cost.size_bytes <= ABOUT_EQUAL * least]
+    return min(about, key=lambda number: (judged[number].cost.macs, judged[number].cost.size_bytes))

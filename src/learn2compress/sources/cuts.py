@@ -10,6 +10,7 @@ import numpy as np
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.cost import model_cost
+from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part
 from learn2compress.graph.trunk import build_trunk, cut_points, simplified
 from learn2compress.graph.walk import weight_layers
@@ -58,14 +59,13 @@ class TeacherCuts:
     def build(self, spec: MemberSpec) -> Part:
         """The teacher up to the cut."""
         preprocess = self._teacher.preprocess
-        return Part(
-            build_trunk(
-                self._graph,
-                spec.cut,
-                self._classes,
-                spec.name,
-                np.asarray(preprocess.scale, float),
-                np.asarray(preprocess.offset, float),
-                preprocess.bgr,
-            )
+        cut = build_trunk(
+            self._graph,
+            spec.cut,
+            self._classes,
+            spec.name,
+            np.asarray(preprocess.scale, float),
+            np.asarray(preprocess.offset, float),
+            preprocess.bgr,
         )
+        return at_size(Part(cut), spec.input_size)

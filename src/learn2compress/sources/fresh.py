@@ -9,6 +9,7 @@ import keras
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.cost import model_cost
+from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part
 from learn2compress.graph.walk import weight_layers
 from learn2compress.inputs.teacher import Teacher
@@ -49,7 +50,9 @@ class FreshStudents:
 
     def build(self, spec: MemberSpec) -> Part:
         """An untrained student."""
-        return Part(convnet.build_student(spec, self._classes))
+        # The architecture is that for the data's size, whatever size a member takes.
+        whole = replace(spec, input_size=self._size)
+        return at_size(Part(convnet.build_student(whole, self._classes)), spec.input_size)
 
     def _candidate(self, spec: MemberSpec) -> Candidate:
         model = convnet.build_student(spec, self._classes)

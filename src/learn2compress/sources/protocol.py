@@ -39,5 +39,9 @@ class MemberSource(Protocol):
         ...
 
     def build(self, spec: MemberSpec) -> Part:
-        """The member, untrained or with the teacher's weights: `(pixels - 128) / 128` to logits (n, classes)."""
+        """The member, untrained or with the teacher's weights: `(pixels - 128) / 128` to logits (n, classes).
+
+        Raises:
+            ValueError: its layers don't fit images of its `input_size`; never for the data's own.
+        """
         ...

@@ -13,6 +13,7 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.channels import FEWEST_CHANNELS, Channels, find_channels
+from learn2compress.graph.input_size import at_size
 from learn2compress.graph.lower import lowered
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.slices import Part
@@ -87,7 +88,8 @@ class TeacherPrunings:
 
     def build(self, spec: MemberSpec) -> Part:
         """The pruned teacher with its own weights and its own classifier."""
-        return prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
+        pruned = prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
+        return at_size(pruned, spec.input_size)
 
     def _depth(self, choice: Choice) -> int:
         """Weight layers that a choice leaves."""

@@ -11,11 +11,12 @@ from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Star
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
+from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import trial_seconds
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
-from learn2compress.plan.search import asks_for_search, between, of_other_proportions
+from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
@@ -137,6 +138,7 @@ def plan_family(
     if asks_for_search(options.targets):
         base = next(c for c in wides if c.spec.name == widest)
         spares = [*between(candidates, chosen), *of_other_proportions(source.uneven(base), chosen)]
+        spares += _of_smaller_images(source, chosen, rehearsal)
     costs.measure(spares)
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):
@@ -166,6 +168,22 @@ def plan_family(
             for c in spares
         ),
     )
+
+
+def _of_smaller_images(source: MemberSource, chosen: list[Candidate], rehearsal: Rehearsal) -> list[Candidate]:
+    """The chosen members for smaller images, those that there are."""
+    found = []
+    for candidate in chosen:
+        for size in smaller_inputs(candidate.spec.input_size):
+            name = f"{candidate.spec.name}-{size[1]}px"
+            spec = replace(candidate.spec, name=name, input_size=size, targets=())
+            try:
+                cost = model_cost(source.build(spec).model)
+                rehearsal.file(spec)
+            except (ValueError, ConversionError):
+                continue
+            found.append(Candidate(spec, cost))
+    return found
 
 
 def _over_target(

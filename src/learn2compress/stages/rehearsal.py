@@ -154,4 +154,4 @@ class MeasuredCosts:
 
 def identity(spec: MemberSpec) -> tuple[object, ...]:
     """What a member is, whatever it is called."""
-    return (spec.channels, spec.blocks, spec.cut, spec.removals)
+    return (*spec.layers, spec.input_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ def with_fitting_members(
     count = min(JUDGED_IMAGES, len(split))
 
     def accuracy(model: keras.Model) -> float:
-        return score(predict(model, split, teacher.input_size, most=count), split.labels[:count]).accuracy
+        return score(predict(model, split, model.input_shape[1:3], most=count), split.labels[:count]).accuracy
 
     judged = [Judged(cost, accuracy(part.model)) for _, part, cost in known]
     taught = score(teacher.predict(split.batch(np.arange(count), teacher.input_size)), split.labels[:count]).accuracy
@@ -60,7 +61,8 @@ def with_fitting_members(
             wider = [
                 part
                 for spec, part, cost in known[: len(parts)]
-                if cost.size_bytes >= spare.cost.size_bytes and spec.contains(spare.spec)
+                if spec.contains(spare.spec)
+                and (cost.size_bytes >= spare.cost.size_bytes or spec.same_layers(spare.spec))
             ]
             wider = wider or parts[:1]
             model = plain(cut_out(spare.part, wider, batches))
@@ -81,10 +83,17 @@ def with_fitting_members(
         known[number] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
         kept.add(number)
         progress.note(
-            f"{spec.name}, {cost.macs} MACs, is the smallest of {len(judged)} looked at that holds "
-            f"{' and '.join(texts)} on validation images: {judged[number].accuracy:.1%} before quantization"
+            f"{spec.name}, {spec.input_size[1]}x{spec.input_size[0]}, {cost.macs} MACs, is the smallest of "
+            f"{len(judged)} looked at that holds {' and '.join(texts)} on validation images: "
+            f"{judged[number].accuracy:.1%} before quantization"
         )
-    order = sorted(kept, key=lambda number: (-known[number][0].depth, -known[number][2].size_bytes))
+
+    def place(number: int) -> tuple[Any, ...]:
+        """What takes whole images comes first: the others' are resized."""
+        spec, _, cost = known[number]
+        return [-length for length in spec.input_size], -spec.depth, -cost.size_bytes
+
+    order = sorted(kept, key=place)
     return replace(
         plan,
         specs=tuple(known[number][0] for number in order),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-import numpy as np
 
 from learn2compress.graph.slices import Part, slices_from
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
-from learn2compress.train.trainable import scaled, trainable
+from learn2compress.train.recalibration import recalibrate
+from learn2compress.train.trainable import trainable
 
 RECALIBRATED_BATCHES = 8
 # Stronger than where training follows: large weights of opposite sign make much of the rounding of what they weigh.
@@ -26,7 +25,7 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     2019), and its classifier is fitted to the teacher's outputs by least squares.
 
     Args:
-        part: the member; its model is not changed.
+        part: the member, which may take images of another size; its model is not changed.
         trained: members that contain it, widest first.
         batches: images with the teacher's outputs.
     """
@@ -34,21 +33,7 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     own = Part(model, part.positions)
     slices_from(own, trained[0], vectors=False)
     slices_from(own, trained[-1], vectors=True)
-    recalibrate(model, batches)
-    fit_heads(JointFamily([model], 1.0, 0.0), batches, RIDGE)
+    seen = batches.of_size(model.input_shape[1:3])
+    recalibrate(model, (seen.batch(number)[0] for number in range(RECALIBRATED_BATCHES)))
+    fit_heads(JointFamily([model], 1.0, 0.0), seen, RIDGE)
     return model
-
-
-def recalibrate(model: keras.Model, batches: LabelledViews) -> None:
-    """Sets the batch-norm statistics to their mean over some batches."""
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for number in range(RECALIBRATED_BATCHES):
-        for norm in norms:
-            norm.momentum = number / (number + 1)
-        pixels: Any = batches.batch(number)[0]
-        model(scaled(np.asarray(pixels)), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

@@ -16,6 +16,7 @@ from learn2compress.core.progress import Progress
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
 from learn2compress.train.joint import JointFamily, trains_narrow
 from learn2compress.train.soft_labels import SoftLabels
+from learn2compress.train.trainable import resized
 from learn2compress.train.views import Views
 
 TIMED_STEPS = 12
@@ -53,6 +54,10 @@ class LabelledViews:
         jitter = np.random.default_rng([self.seed, 1, step])
         return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
 
+    def of_size(self, size: tuple[int, int]) -> LabelledViews:
+        """The same batches with images resized to (height, width)."""
+        return _ResizedViews(self, size)
+
     def prefetched(self, first: int = 0) -> Generator[tuple[Any, tuple[Any, Any]]]:
         """Endless batches from that of step `first` on, made ahead in another thread."""
         with ThreadPoolExecutor(1) as pool:
@@ -67,6 +72,18 @@ class LabelledViews:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+class _ResizedViews(LabelledViews):
+    def __init__(self, batches: LabelledViews, size: tuple[int, int]) -> None:
+        super().__init__(batches.views, batches.soft, batches.batch_size, batches.seed)
+        self._size = size
+
+    def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
+        pixels, labels = super().batch(step)
+        if pixels.shape[1:3] == self._size:
+            return pixels, labels
+        return np.asarray(resized(pixels.astype(np.float32), self._size)), labels
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from keras import ops
 from learn2compress.graph.prefix import common_prefix, frontier, leading_prefix
 from learn2compress.graph.slices import Along, Positions, SliceMap, slices_within, unshared
 from learn2compress.train.losses import distillation_loss
-from learn2compress.train.trainable import scaled
+from learn2compress.train.trainable import resized, scaled
 
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -27,7 +27,8 @@ class JointFamily(keras.Model):
     tail are the member's own.
 
     Args:
-        members: widest first; each maps `(pixels - 128) / 128` to logits. Layers of one name are the same layer.
+        members: widest first; each maps `(pixels - 128) / 128` to logits. Layers of one name are the same layer. The
+            widest takes the images as they come; for others that take smaller ones they are resized.
         temperature, hard: of the distillation loss.
         sliced: whether the tails' kernels are slices of the widest's; else all of a tail is the member's own.
         positions: for each member, which channels of one original its layers keep; where there are none, a member
@@ -78,10 +79,14 @@ class JointFamily(keras.Model):
         outputs = [self._widest.output]
         for member, prefix in zip(members[1:], self._prefixes, strict=True):
             names = frontier(member, prefix)
-            self._entries.append(slice(len(outputs), len(outputs) + len(names)))
-            self._channels.append([prefix[name] for name in names])
-            outputs += [self._widest.get_layer(name).output for name in names]
-            self.tails.append(keras.Model([member.get_layer(name).output for name in names], member.output))
+            entries = [self._widest.get_layer(name).output for name in names]
+            taken = [member.get_layer(name).output for name in names]
+            if not prefix:  # it takes images of another size, and has nothing in common with the widest
+                entries, taken = [resized(self._widest.inputs[0], member.input_shape[1:3])], member.inputs
+            self._entries.append(slice(len(outputs), len(outputs) + len(entries)))
+            self._channels.append([prefix[name] for name in names] or [None])
+            outputs += entries
+            self.tails.append(keras.Model(taken, member.output))
         self.trunk = keras.Model(self._widest.inputs[0], outputs)
         self._maps = [
             slices_within(tail, self._widest, own, kept[0]) if sliced else unshared(tail)

@@ -82,6 +82,14 @@ def _gives_probabilities(model: keras.Model) -> bool:
     return any(isinstance(layer, keras.layers.Softmax) for layer in model.layers[-2:])
 
 
+def resized(pixels: Any, size: tuple[int, int]) -> Any:
+    """float32 images -> of this size (height, width), bilinear and without aliasing, as data is on loading.
+
+    No `layers.Resizing`: called without word of training, it tells all layers called after it that they train.
+    """
+    return ops.image.resize(pixels, size, antialias=True)
+
+
 def scaled(pixels: Any) -> Any:
     """uint8 pixels -> the float32 input of a member, `(pixels - 128) / 128`."""
     return (ops.cast(pixels, "float32") - 128.0) / 128.0

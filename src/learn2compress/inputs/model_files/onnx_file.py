@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from math import prod
@@ -89,6 +90,8 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
     """
     weights, beside = _checked(path)
     _check_runtime(path)
+    # From 1.29 on it reports to its maker, and leaves an identifier of the machine, unless this is set before import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as runtime
 
     options = runtime.SessionOptions()
