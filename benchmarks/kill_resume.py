@@ -1,6 +1,8 @@
 """Kills a run with SIGKILL at random moments of all its stages, resumes it, and checks that nothing is ever lost.
 
-    python benchmarks/kill_resume.py [--kills 25] [--per-run 5] [--budget 60s]
+    python benchmarks/kill_resume.py [--kills 25] [--per-run 5] [--budget 60s] [--name NAME] [-- OPTIONS]
+
+OPTIONS go to `l2c compress`, as in `--name kill_resume_precisions -- --precision int8,float16`; NAME is that of the JSON.
 
 Each run of the embedded clothing example is killed several times, each time at a moment drawn at random: a
 stage that none was killed in lately, and a delay after that stage began. After each kill the folder is looked
@@ -16,11 +18,13 @@ import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,22 +69,22 @@ def begun(found: list[dict[str, Any]], stage: str) -> bool:
     return any(event["kind"] == "stage" and event["stage"] == stage for event in found)
 
 
-def command(out: Path, budget: str) -> list[str]:
+def command(out: Path, options: Sequence[str]) -> list[str]:
     example = find_example()
     arguments = ["compress", str(example.teacher), "--data", str(example.photos), "--out", str(out)]
-    return [sys.executable, "-m", "learn2compress", *arguments, "--budget", budget, *FIXED, "--quiet"]
+    return [sys.executable, "-m", "learn2compress", *arguments, *options, *FIXED, "--quiet"]
 
 
-def go(out: Path, budget: str, cache: str) -> subprocess.Popen[bytes]:
+def go(out: Path, options: Sequence[str], cache: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command(out, budget), env={**os.environ, "L2C_CACHE": cache}, start_new_session=True, stderr=subprocess.PIPE
+        command(out, options), env={**os.environ, "L2C_CACHE": cache}, start_new_session=True, stderr=subprocess.PIPE
     )
 
 
-def killed(out: Path, budget: str, cache: str, stage: str, delay: float) -> dict[str, Any] | None:
+def killed(out: Path, options: Sequence[str], cache: str, stage: str, delay: float) -> dict[str, Any] | None:
     """Runs until `delay` seconds after the stage began, and kills; None where the run was over before."""
     before, kept_before = len(events(out)), kept(out)
-    process = go(out, budget, cache)
+    process = go(out, options, cache)
     started = time.monotonic()
     while process.poll() is None:
         if stage == "start" or begun(events(out)[before:], stage):
@@ -139,13 +143,17 @@ def main() -> None:
     parser.add_argument("--per-run", type=int, default=5)
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="kill_resume")
+    parser.add_argument("options", nargs="*", help="of l2c compress, after --")
     arguments = parser.parse_args()
+    options = ["--budget", arguments.budget, *arguments.options]
+    stages = [*STAGES[:5], "search", *STAGES[5:]] if "--target" in options else list(STAGES)
     rng = random.Random(arguments.seed)
     console = Console()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="l2c-kill-") as folder, tempfile.TemporaryDirectory() as reference_cache:
         reference = Path(folder) / "reference"
-        process = go(reference, arguments.budget, reference_cache)
+        process = go(reference, options, reference_cache)
         assert process.wait() == 0, process.stderr and process.stderr.read().decode()[-2000:]
         undisturbed = verified(reference)
         console.print("never killed:", undisturbed)
@@ -156,17 +164,17 @@ def main() -> None:
             out = Path(folder) / f"run-{number}"
             number += 1
             if len(waiting) < arguments.per_run:
-                waiting += rng.sample(STAGES, len(STAGES))
+                waiting += rng.sample(stages, len(stages))
             # In the order of the stages: a run is not killed in a stage that it has behind it.
             moments, waiting = waiting[: arguments.per_run], waiting[arguments.per_run :]
             with tempfile.TemporaryDirectory() as cache:
-                for stage in sorted(moments, key=STAGES.index):
-                    row = killed(out, arguments.budget, cache, stage, rng.uniform(0, LONGEST_DELAY))
+                for stage in sorted(moments, key=stages.index):
+                    row = killed(out, options, cache, stage, rng.uniform(0, LONGEST_DELAY))
                     if row and len(rows) < arguments.kills:
                         rows.append(row)
                         console.print(len(rows), row)
                 if not (out / "family.json").exists() or (out / "checkpoints").exists():
-                    last = go(out, arguments.budget, cache)
+                    last = go(out, options, cache)
                     assert last.wait() == 0, last.stderr and last.stderr.read().decode()[-2000:]
             found = verified(out)
             one, other = Family.load(out), Family.load(reference)
@@ -178,8 +186,8 @@ def main() -> None:
             assert read(out / "recipe.toml").keys() == read(reference / "recipe.toml").keys()
     good = sum(row["whole"] for row in rows)
     result = {
-        "benchmark": "kill_resume",
-        "command": f"python benchmarks/kill_resume.py --kills {arguments.kills} --budget {arguments.budget}",
+        "benchmark": arguments.name,
+        "command": " ".join(["python benchmarks/kill_resume.py", *map(shlex.quote, sys.argv[1:])]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "kills": len(rows),
         "most_seconds_lost": max(row["seconds lost"] for row in rows),
@@ -194,9 +202,9 @@ def main() -> None:
         "environment": environment().model_dump(),
         "rows": rows,
     }
-    (HERE / "results" / "kill_resume.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (HERE / "results" / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     table = Table("stage", "kills", "nothing corrupt")
-    for stage in STAGES:
+    for stage in stages:
         own = [row for row in rows if row["stage"] == stage]
         table.add_row(stage, str(len(own)), str(sum(row["whole"] for row in own)))
     console.print(table)

@@ -33,7 +33,7 @@ from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.card import write_cards
 from learn2compress.report.page import write_report
 from learn2compress.stages.asked import Asked, asked_for, check_same_inputs
-from learn2compress.stages.budget import mirrored, planned_phases, view_count
+from learn2compress.stages.budget import mirrored, planned_phases, search_seconds, view_count
 from learn2compress.stages.course import Course
 from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.failures import legible_failures
@@ -279,7 +279,11 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             (plan,) = recalled_plans(
                 run,
                 "fitting",
-                lambda: [with_fitting_members(plan, members, batches, teacher, dataset, options, progress)],
+                lambda: [
+                    with_fitting_members(
+                        plan, members, batches, teacher, dataset, options, progress, search_seconds(plan)
+                    )
+                ],
             )
             members = [trainable(part.model, "float32", plan.settings.momentum) for part in plan.parts]
 

@@ -19,6 +19,7 @@ from learn2compress.plan.search import (
     of_other_proportions,
     smaller_inputs,
     smallest_that_holds,
+    spread,
 )
 
 LADDER = [Candidate(MemberSpec(f"w{n}", "fresh", 1.0, (8, 8)), Cost(n, n, 1000 * n)) for n in range(1, 101)]
@@ -86,6 +87,13 @@ def test_the_smallest_that_is_within_all_bounds_is_taken() -> None:
     assert fitting("drop<=0.0105") == 0
     assert fitting("accuracy>=0.8") == 1
     assert fitting("accuracy>=0.9", "size<=120KB") is None
+
+
+@given(st.lists(st.integers(), max_size=40))
+def test_members_are_looked_at_from_all_over_and_each_once(members: list[int]) -> None:
+    assert sorted(spread(members)) == sorted(members)
+    first = spread(range(30))[:6]
+    assert max(first) - min(first) > 15
 
 
 def test_of_equally_large_ones_that_of_the_least_work_is_taken() -> None:

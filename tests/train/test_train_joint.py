@@ -80,7 +80,9 @@ def test_a_member_of_smaller_images_gets_them_resized(
     family.train_on_batch(*batches.batch(0))
     widest, trained, _ = family.release()
     pixels = batches.batch(1)[0]
-    resized = batches.of_size((8, 8)).batch(1)[0]
+    seen = batches.remembered()
+    assert seen.batch(1)[0] is seen.batch(1)[0]
+    resized = seen.of_size((8, 8)).batch(1)[0]
     assert resized.shape == (32, 8, 8, 3)
     np.testing.assert_allclose(family(pixels)[1], trained((resized - 128) / 128), atol=1e-4)
     moved = [name for name, value in named(trained).items() if (value != before[name]).any()]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from learn2compress.core.member import Cost
 from learn2compress.core.target import QUALITY, Target
@@ -18,6 +19,8 @@ SHARES = (3 / 4, 1 / 2)
 IN_STEPS_OF = 8
 SMALLEST_INPUT = 24
 ABOUT_EQUAL = 1.01
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def of_other_proportions(uneven: Sequence[Candidate], chosen: Sequence[Candidate
         nearest = min(inside, key=lambda c: abs(math.log(c.cost.macs) - wanted))
         found[nearest.spec.name] = nearest
     return list(found.values())
+
+
+def spread(members: Sequence[T]) -> list[T]:
+    """In an order in which those looked at first are from all over: there may not be time for all."""
+    return [members[number] for number in sorted(range(len(members)), key=lambda number: number * GOLDEN_RATIO % 1)]
 
 
 def smaller_inputs(input_size: tuple[int, int]) -> list[tuple[int, int]]:

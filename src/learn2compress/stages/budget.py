@@ -49,7 +49,7 @@ def planned_phases(
     def find_out() -> dict[str, float]:
         files = sum(PLAIN_KERNELS.get(written.precision, 1) for written in options.formats)
         finish = finish_estimate(plan, dataset, baselines, rate, files)
-        remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
+        remaining = options.budget_seconds - run.clock.elapsed - search_seconds(plan)
         if options.teacher == "joint":
             # What it has become labels all views anew.
             remaining -= run.recall("views", int) * len(dataset.train) / rate
@@ -61,6 +61,11 @@ def planned_phases(
         0.0 if options.training.joint_steps else found.joint_seconds,
         0.0 if options.training.quantization_steps else found.quantization_seconds,
     )
+
+
+def search_seconds(plan: Plan) -> float:
+    """Time for looking at the members of a plan that are not trained."""
+    return SEARCH_SECONDS * len(plan.spares)
 
 
 def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, files: int = 1) -> float:

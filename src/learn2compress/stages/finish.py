@@ -138,7 +138,12 @@ def export_members(
                 else:
                     written.append(WrittenMember.of(file_spec, run.staging / "models", found))
     if not written:
-        raise VerificationError("verify.none", f"No member passed verification. {' '.join(refused)}")
+        raise VerificationError(
+            "verify.none",
+            f"No member passed verification. {' '.join(refused)}",
+            "try --precision float16, which rounds nothing, into another --out (the teacher's labels are kept and "
+            "taken again), or --from fresh; and please report it: this should not happen.",
+        )
     return written, refused
 
 

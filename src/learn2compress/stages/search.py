@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from learn2compress.core.dataset import Dataset
+from learn2compress.core.dataset import Dataset, Images
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import QUALITY, bound_sets
 from learn2compress.graph.slices import Part
+from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import score
-from learn2compress.plan.search import Judged, smallest_that_holds
+from learn2compress.plan.search import Judged, smallest_that_holds, spread
 from learn2compress.stages.planning import Plan
 from learn2compress.train.cut_out import cut_out
 from learn2compress.train.fit import LabelledViews
@@ -34,6 +36,7 @@ def with_fitting_members(
     dataset: Dataset,
     options: Options,
     progress: Progress,
+    seconds: float,
 ) -> Plan:
     """The plan with the trained members, and for each set of bounds the smallest member that holds them.
 
@@ -45,19 +48,30 @@ def with_fitting_members(
         dataset: on whose validation images members are judged.
         options: with the bounds.
         progress: gets what was found.
+        seconds: when they are over, no further member is looked at.
     """
     parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
     known = list(zip(plan.specs, parts, plan.costs, strict=True))
-    split = dataset.validation
-    count = min(JUDGED_IMAGES, len(split))
+    # Reading and changing images takes longer than running a small member on them: once for all members.
+    batches = batches.remembered()
+    split, labels, count = dataset.validation, dataset.validation.labels, min(JUDGED_IMAGES, len(dataset.validation))
+    images: dict[tuple[int, int], Images] = {}
 
     def accuracy(model: keras.Model) -> float:
-        return score(predict(model, split, model.input_shape[1:3], most=count), split.labels[:count]).accuracy
+        size = model.input_shape[1:3]
+        if size not in images:
+            images[size] = split.batch(np.arange(count), size)
+        return score(predict(model, ArraySplit(images[size], labels[:count]), size), labels[:count]).accuracy
 
     judged = [Judged(cost, accuracy(part.model)) for _, part, cost in known]
-    taught = score(teacher.predict(split.batch(np.arange(count), teacher.input_size)), split.labels[:count]).accuracy
+    taught = score(teacher.predict(images[teacher.input_size]), labels[:count]).accuracy
+    started = time.monotonic()
     with progress.stage("search", len(plan.spares)) as stage:
-        for spare in stage.track(plan.spares):
+        for spare in stage.track(spread(plan.spares)):
+            if time.monotonic() - started > seconds:
+                looked_at, others = len(judged) - len(parts), len(plan.spares)
+                progress.note(f"the search ends with the time for it, after {looked_at} of {others} members")
+                break
             wider = [
                 part
                 for spec, part, cost in known[: len(parts)]

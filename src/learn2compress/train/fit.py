@@ -24,6 +24,7 @@ WARM_STEPS = 4
 # Where steps are slow, fewer tell as much, and the budget needs the time.
 MOST_TIMING_SECONDS = 5.0
 PREFETCHED = 4
+REMEMBERED_BYTES = 700_000_000
 # How far the measured pace may be off the planned one before the plan is corrected.
 PACE_TOLERANCE = 0.04
 REPORTED_EVERY = 10
@@ -58,6 +59,10 @@ class LabelledViews:
         """The same batches with images resized to (height, width)."""
         return _ResizedViews(self, size)
 
+    def remembered(self) -> LabelledViews:
+        """The same batches; the first ones are made once and kept in memory."""
+        return _RememberedViews(self)
+
     def prefetched(self, first: int = 0) -> Generator[tuple[Any, tuple[Any, Any]]]:
         """Endless batches from that of step `first` on, made ahead in another thread."""
         with ThreadPoolExecutor(1) as pool:
@@ -74,16 +79,40 @@ class LabelledViews:
                     future.cancel()
 
 
-class _ResizedViews(LabelledViews):
-    def __init__(self, batches: LabelledViews, size: tuple[int, int]) -> None:
+class _ChangedViews(LabelledViews):
+    """Batches of others, changed."""
+
+    def __init__(self, batches: LabelledViews) -> None:
         super().__init__(batches.views, batches.soft, batches.batch_size, batches.seed)
+        self._batches = batches
+
+
+class _ResizedViews(_ChangedViews):
+    def __init__(self, batches: LabelledViews, size: tuple[int, int]) -> None:
+        super().__init__(batches)
         self._size = size
 
     def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
-        pixels, labels = super().batch(step)
+        pixels, labels = self._batches.batch(step)
         if pixels.shape[1:3] == self._size:
             return pixels, labels
         return np.asarray(resized(pixels.astype(np.float32), self._size)), labels
+
+
+class _RememberedViews(_ChangedViews):
+    def __init__(self, batches: LabelledViews) -> None:
+        super().__init__(batches)
+        self._known: dict[int, tuple[Any, tuple[Any, Any]]] = {}
+        self._free = REMEMBERED_BYTES
+
+    def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
+        if step in self._known:
+            return self._known[step]
+        made = self._batches.batch(step)
+        if made[0].nbytes <= self._free:
+            self._free -= made[0].nbytes
+            self._known[step] = made
+        return made
 
 
 @dataclass(frozen=True)
