@@ -2,7 +2,7 @@
 
     python benchmarks/kill_resume.py [--kills 25] [--per-run 5] [--budget 60s] [--name NAME] [-- OPTIONS]
 
-OPTIONS go to `l2c compress`, as in `--name kill_resume_precisions -- --precision int8,float16`; NAME is that of the JSON.
+OPTIONS go to `l2c compress`, as in `--name kill_resume_precisions -- --precision int8,float16`; NAME is the JSON's.
 
 Each run of the embedded clothing example is killed several times, each time at a moment drawn at random: a
 stage that none was killed in lately, and a delay after that stage began. After each kill the folder is looked
@@ -203,13 +203,20 @@ def main() -> None:
         "rows": rows,
     }
     (HERE / "results" / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    show(result, stages, console)
+
+
+def show(result: dict[str, Any], stages: Sequence[str], console: Console) -> None:
+    rows = result["rows"]
     table = Table("stage", "kills", "nothing corrupt")
     for stage in stages:
         own = [row for row in rows if row["stage"] == stage]
         table.add_row(stage, str(len(own)), str(sum(row["whole"] for row in own)))
     console.print(table)
     lost = result["most_seconds_lost"]
-    console.print(f"{good} of {len(rows)} kills left nothing corrupt; {len(families)} families verified")
+    console.print(
+        f"{result['nothing_corrupt_after']} of {len(rows)} kills left nothing corrupt; {result['runs']} families verified"
+    )
     console.print(f"lost to a kill, at most: {lost} s, starting the process and loading the inputs included")
 
 
