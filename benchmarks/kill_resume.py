@@ -213,10 +213,8 @@ def show(result: dict[str, Any], stages: Sequence[str], console: Console) -> Non
         own = [row for row in rows if row["stage"] == stage]
         table.add_row(stage, str(len(own)), str(sum(row["whole"] for row in own)))
     console.print(table)
-    lost = result["most_seconds_lost"]
-    console.print(
-        f"{result['nothing_corrupt_after']} of {len(rows)} kills left nothing corrupt; {result['runs']} families verified"
-    )
+    lost, good = result["most_seconds_lost"], result["nothing_corrupt_after"]
+    console.print(f"{good} of {len(rows)} kills left nothing corrupt; {result['runs']} families verified")
     console.print(f"lost to a kill, at most: {lost} s, starting the process and loading the inputs included")
 
 
