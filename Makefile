@@ -51,6 +51,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/joint.py
 	$(BIN)/python benchmarks/distiller.py
 	$(BIN)/python benchmarks/kill_resume.py
+	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/quantization.py
+	$(BIN)/python benchmarks/waiting.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.
 $(BIN)/python:

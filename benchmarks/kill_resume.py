@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -147,7 +148,11 @@ def main() -> None:
     parser.add_argument("options", nargs="*", help="of l2c compress, after --")
     arguments = parser.parse_args()
     options = ["--budget", arguments.budget, *arguments.options]
-    stages = [*STAGES[:5], "search", *STAGES[5:]] if "--target" in options else list(STAGES)
+    stages = (
+        [*STAGES[:5], "search", *STAGES[5:]]
+        if {"accuracy", "drop"} & set(re.findall("[a-z]+", " ".join(options)))
+        else list(STAGES)
+    )
     rng = random.Random(arguments.seed)
     console = Console()
     rows: list[dict[str, Any]] = []

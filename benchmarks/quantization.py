@@ -233,7 +233,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=9600)
     parser.add_argument("--tuned", type=int, default=50)
     parser.add_argument("--images", type=int, default=3000, help="of the test split")
+    parser.add_argument(
+        "--markdown", action="store_true", help="only print the rows that are there, for docs/precision.md"
+    )
     arguments = parser.parse_args()
+    if arguments.markdown:
+        print(markdown(json.loads(RESULT.read_text(encoding="utf-8"))["rows"]))
+        return
     python = edge_quantizer(find_data())
     if python is None:
         print(f"{EDGE_QUANTIZER} can't be installed: its column stays empty")
@@ -258,6 +264,20 @@ def write(row: dict[str, Any], arguments: Any) -> None:
         "rows": [rows[name] for name in MODELS if name in rows],
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table in the documentation: accuracies, what XNNPACK takes of our file, and what is in float32."""
+    lines = ["| model | " + " | ".join(f"{words}, %" for words in WORDS.values()) + " | XNNPACK takes | in float32 |"]
+    lines.append("| --- " * (len(WORDS) + 3) + "|")
+    for row in rows:
+        cells = [f"{100 * row['files'][word]['accuracy']:.1f}" if word in row["files"] else "" for word in WORDS]
+        taken = row["xnnpack"]["ours"]
+        pieces = "1 piece" if taken["pieces"] == 1 else f"{taken['pieces']} pieces"
+        cells.append(f"{taken['delegated']} of {taken['operators']} operators, {pieces}")
+        cells.append("; ".join(part["reason"] for part in row["float_parts"]) or "nothing")
+        lines.append(f"| {' | '.join([row['model'], *cells])} |")
+    return "\n".join(lines)
 
 
 def show(rows: list[dict[str, Any]]) -> None:

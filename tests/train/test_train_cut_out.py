@@ -119,6 +119,26 @@ def test_a_member_that_is_cut_out_knows_what_its_wider_kin_knows(
     assert (predict(smaller, test, (8, 8)).argmax(axis=1) == test.labels).mean() > 0.8
 
 
+@pytest.mark.parametrize("end", ["convolution", "no bias"])
+def test_a_classifier_that_least_squares_cannot_set_keeps_its_part_of_the_weights(
+    end: str, labelled: LabelledViews
+) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((12, 12, 3))
+    x = layers.Conv2D(16, 3, activation="relu", name="conv")(image)
+    x = layers.GlobalAveragePooling2D(keepdims=end == "convolution", name="pool")(x)
+    if end == "convolution":
+        x = layers.Flatten(name="flat")(layers.Conv2D(3, 1, name="logits")(x))
+    else:
+        x = layers.Dense(3, use_bias=False, name="logits")(x)
+    whole = Part(keras.Model(image, x))
+    found = cut_out(whole, [whole], labelled)
+    for name, values in weights(whole.model).items():
+        np.testing.assert_array_equal(weights(found)[name], values, err_msg=name)
+
+
 def test_a_student_of_other_proportions_has_the_kernels_of_the_base_in_its_leading_channels(
     split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Any
 ) -> None:

@@ -11,6 +11,9 @@ SOFT_LABEL_SHARE = 0.12
 # Of the budget, for each source of members that is tried; building its training step takes up to half a minute of it.
 TRIAL_SHARE = 0.05
 LEAST_TRIAL_SECONDS = 75.0
+# To cut out and judge a member that was not trained; building it takes the most. All of them get their share.
+SEARCH_SECONDS = 6.0
+SEARCH_SHARE = 0.15
 VERIFIED_IMAGES = 1000
 MOST_VIEWS = 12
 # More epochs than this bring next to nothing; a small data set ends before its budget.
@@ -30,6 +33,11 @@ def trial_seconds(budget_seconds: float) -> float:
     """How long each source of members is tried; 0 where the budget is too short for a trial that tells anything."""
     seconds = TRIAL_SHARE * budget_seconds
     return seconds if seconds >= LEAST_TRIAL_SECONDS else 0.0
+
+
+def affordable_spares(budget_seconds: float) -> int:
+    """How many members that are not trained can be looked at after joint training, at least one."""
+    return max(1, int(SEARCH_SHARE * budget_seconds / SEARCH_SECONDS))
 
 
 def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:

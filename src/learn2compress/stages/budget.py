@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +12,12 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.options import Options
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.graph import describe
-from learn2compress.plan.budget import Phases, affordable_views, finish_seconds, phases
+from learn2compress.plan.budget import SEARCH_SECONDS, Phases, affordable_views, finish_seconds, phases
 from learn2compress.stages.planning import Plan
 from learn2compress.train.mirroring import mirroring_is_harmless
 
 # However small a member is, running it takes this share of the teacher's time: reading images, calling.
 LEAST_SHARE = 0.2
-# To cut out and judge a member that was not trained; building it takes the most.
-SEARCH_SECONDS = 6.0
 # LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
 PLAIN_KERNELS = {"int16x8": 20}
 
@@ -49,7 +48,7 @@ def planned_phases(
     def find_out() -> dict[str, float]:
         files = sum(PLAIN_KERNELS.get(written.precision, 1) for written in options.formats)
         finish = finish_estimate(plan, dataset, baselines, rate, files)
-        remaining = options.budget_seconds - run.clock.elapsed - search_seconds(plan)
+        remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
             remaining -= run.recall("views", int) * len(dataset.train) / rate
@@ -63,9 +62,9 @@ def planned_phases(
     )
 
 
-def search_seconds(plan: Plan) -> float:
-    """Time for looking at the members of a plan that are not trained."""
-    return SEARCH_SECONDS * len(plan.spares)
+def search_seconds(plan: Plan, options: Options) -> float:
+    """Time for looking at the members of a plan that are not trained; none too long where a recipe tells the steps."""
+    return math.inf if options.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
 
 
 def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, files: int = 1) -> float:

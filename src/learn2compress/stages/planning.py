@@ -14,9 +14,9 @@ from learn2compress.core.target import Target
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.plan.budget import trial_seconds
+from learn2compress.plan.budget import affordable_spares, trial_seconds
 from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
-from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs
+from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs, spread
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
@@ -46,7 +46,8 @@ class Plan:
         costs: what each member takes; its size is that of the file that was rehearsed.
         reason: why these.
         start: what joint training sets before its first step.
-        spares: members to look at after joint training, where that decides which one is asked for.
+        spares: members to look at after joint training, where that decides which one is asked for; the first ones
+            are from all over.
     """
 
     specs: tuple[MemberSpec, ...]
@@ -137,8 +138,11 @@ def plan_family(
     spares: list[Candidate] = []
     if asks_for_search(options.targets):
         base = next(c for c in wides if c.spec.name == widest)
-        spares = [*between(candidates, chosen), *of_other_proportions(source.uneven(base), chosen)]
-        spares += _of_smaller_images(source, chosen, rehearsal)
+        others = [*between(candidates, chosen), *of_other_proportions(source.uneven(base), chosen)]
+        others += _of_smaller_images(source, chosen)
+        spares = [
+            c for c in spread(others)[: affordable_spares(options.budget_seconds)] if rehearsal.succeeds(c.spec)
+        ]
     costs.measure(spares)
     specs = tuple(candidate.spec for candidate in chosen)
     for candidate, size in zip(chosen, sizes, strict=True):
@@ -170,7 +174,7 @@ def plan_family(
     )
 
 
-def _of_smaller_images(source: MemberSource, chosen: list[Candidate], rehearsal: Rehearsal) -> list[Candidate]:
+def _of_smaller_images(source: MemberSource, chosen: list[Candidate]) -> list[Candidate]:
     """The chosen members for smaller images, those that there are."""
     found = []
     for candidate in chosen:
@@ -179,8 +183,7 @@ def _of_smaller_images(source: MemberSource, chosen: list[Candidate], rehearsal:
             spec = replace(candidate.spec, name=name, input_size=size, targets=())
             try:
                 cost = model_cost(source.build(spec).model)
-                rehearsal.file(spec)
-            except (ValueError, ConversionError):
+            except ValueError:
                 continue
             found.append(Candidate(spec, cost))
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import ConversionError
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.export.write import write_member
@@ -69,6 +70,15 @@ class Rehearsal:
         """
         for written in self._formats[1:]:
             self._file(spec, written)
+
+    def succeeds(self, spec: MemberSpec) -> bool:
+        """Whether the member can be written in every precision."""
+        try:
+            self.file(spec)
+            self.rehearse_others(spec)
+        except ConversionError:
+            return False
+        return True
 
     def _file(self, spec: MemberSpec, written: FileFormat) -> Path:
         key = (*identity(spec), written)

@@ -20,6 +20,9 @@ from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
 
 _BEFORE_THE_PLAN = ("inputs", "baselines", "mirrored views", "views", "views from the cache")
+# Of a plan that can't be read any more, what is known from before it; only the search's comes after a training.
+_BEFORE_THE_SEARCH = (*_BEFORE_THE_PLAN, "planned", "chosen", "phases", "joint training on jax")
+_SEARCHED = "fitting"
 
 
 def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]]) -> list[Plan]:
@@ -31,8 +34,8 @@ def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]
             return [_load(folder / name) for name in names]
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
             # A layer of the user's own, say, that this process does not know. What came after may not fit any more.
-            run.forget_all_but(_BEFORE_THE_PLAN)
-            for training in run.folder.glob("*.npz"):
+            run.forget_all_but(_BEFORE_THE_SEARCH if key == _SEARCHED else _BEFORE_THE_PLAN)
+            for training in run.folder.glob("quantization.npz" if key == _SEARCHED else "*.npz"):
                 training.unlink()
     plans = list(make())
     shutil.rmtree(folder, ignore_errors=True)

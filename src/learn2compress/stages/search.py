@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from learn2compress.core.dataset import Dataset, Images
+from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.target import QUALITY, bound_sets
@@ -18,8 +19,8 @@ from learn2compress.graph.slices import Part
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import score
-from learn2compress.plan.search import Judged, smallest_that_holds, spread
-from learn2compress.stages.planning import Plan
+from learn2compress.plan.search import Judged, smallest_that_holds
+from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.cut_out import cut_out
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import predict
@@ -52,6 +53,7 @@ def with_fitting_members(
     """
     parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
     known = list(zip(plan.specs, parts, plan.costs, strict=True))
+    started = time.monotonic()
     # Reading and changing images takes longer than running a small member on them: once for all members.
     batches = batches.remembered()
     split, labels, count = dataset.validation, dataset.validation.labels, min(JUDGED_IMAGES, len(dataset.validation))
@@ -65,20 +67,13 @@ def with_fitting_members(
 
     judged = [Judged(cost, accuracy(part.model)) for _, part, cost in known]
     taught = score(teacher.predict(images[teacher.input_size]), labels[:count]).accuracy
-    started = time.monotonic()
     with progress.stage("search", len(plan.spares)) as stage:
-        for spare in stage.track(spread(plan.spares)):
+        for spare in stage.track(plan.spares):
             if time.monotonic() - started > seconds:
                 looked_at, others = len(judged) - len(parts), len(plan.spares)
                 progress.note(f"the search ends with the time for it, after {looked_at} of {others} members")
                 break
-            wider = [
-                part
-                for spec, part, cost in known[: len(parts)]
-                if spec.contains(spare.spec)
-                and (cost.size_bytes >= spare.cost.size_bytes or spec.same_layers(spare.spec))
-            ]
-            wider = wider or parts[:1]
+            wider = _wider(spare, known[: len(parts)])
             model = plain(cut_out(spare.part, wider, batches))
             known.append((spare.spec, Part(model, spare.part.positions), spare.cost))
             judged.append(Judged(spare.cost, accuracy(model)))
@@ -115,4 +110,20 @@ def with_fitting_members(
         costs=tuple(known[number][2] for number in order),
         spares=(),
         start="as built",
+    )
+
+
+def _wider(spare: Spare, trained: Sequence[tuple[MemberSpec, Part, Cost]]) -> list[Part]:
+    """Those that a member can be cut out of, widest first: the one of its own layers, where there is one."""
+    twin = [part for spec, part, _ in trained if spec.same_layers(spare.spec)]
+    return (
+        twin[:1]
+        or [
+            part
+            for spec, part, cost in trained
+            if spec.contains(spare.spec)
+            and spec.depth >= spare.spec.depth
+            and cost.size_bytes >= spare.cost.size_bytes
+        ]
+        or [trained[0][1]]
     )

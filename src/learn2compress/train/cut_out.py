@@ -8,7 +8,7 @@ import keras
 
 from learn2compress.graph.slices import Part, slices_from
 from learn2compress.train.fit import LabelledViews
-from learn2compress.train.heads import fit_heads
+from learn2compress.train.heads import fit_heads, has_linear_head
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.recalibration import recalibrate
 from learn2compress.train.trainable import trainable
@@ -22,7 +22,8 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     """The member with kernels of the widest and with batch norm and biases of the next wider trained member.
 
     Its batch-norm statistics are then taken anew (as for the switches of Yu et al., "Slimmable neural networks",
-    2019), and its classifier is fitted to the teacher's outputs by least squares.
+    2019), and its classifier is fitted to the teacher's outputs by least squares; one that is no Dense with a bias
+    keeps its part of the widest's weights.
 
     Args:
         part: the member, which may take images of another size; its model is not changed.
@@ -35,5 +36,6 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     slices_from(own, trained[-1], vectors=True)
     seen = batches.of_size(model.input_shape[1:3])
     recalibrate(model, (seen.batch(number)[0] for number in range(RECALIBRATED_BATCHES)))
-    fit_heads(JointFamily([model], 1.0, 0.0), seen, RIDGE)
+    if has_linear_head(model):
+        fit_heads(JointFamily([model], 1.0, 0.0), seen, RIDGE)
     return model

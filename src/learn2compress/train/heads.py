@@ -22,6 +22,12 @@ RIDGE = 0.01
 LOWEST_LOG_PROBABILITY = -6.0
 
 
+def has_linear_head(model: keras.Model) -> bool:
+    """Whether `fit_heads` can set the last layer: a Dense on vectors, with a bias."""
+    last = model.layers[-1]
+    return isinstance(last, keras.layers.Dense) and last.use_bias and len(last.input.shape) == 2
+
+
 def fit_heads(family: JointFamily, batches: LabelledViews, strength: float = RIDGE) -> None:
     """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels.
 

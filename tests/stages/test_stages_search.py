@@ -1,0 +1,95 @@
+"""After joint training a member for smaller images is found, kept, trained quantized and written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.options import Options
+from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.core.recipe import Recipe
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES, SIZE, SMALLER = 3, 32, 24
+
+
+class Bright:
+    """Tells class c by the brightness of channel c."""
+
+    name, classes, channels, parameters, fingerprint = "bright", CLASSES, 3, 100_000, "bright"
+    input_size = (SIZE, SIZE)
+    licence = ""
+
+    def predict(self, images: Any) -> Any:
+        """Probabilities (n, classes)."""
+        scores = np.exp(np.asarray(images, np.float32).mean(axis=(1, 2)) / 8)
+        return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Any:
+    from learn2compress.inputs.dataset import load_dataset
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % CLASSES
+    images = rng.integers(0, 120, (300, SIZE, SIZE, 3), np.uint8)
+    images[np.arange(300), :, :, labels] += 60
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:60], "y_test": labels[:60]}
+    return load_dataset(arrays, test_data=None, labels=None, seed=0, progress=SILENT)
+
+
+def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_path: Path) -> None:
+    from learn2compress.export.convert import to_int8
+    from learn2compress.measure.accuracy import accuracy_of
+    from learn2compress.stages.files import ready_to_write
+    from learn2compress.stages.planning import plan_families
+    from learn2compress.stages.saved import recalled_plans
+    from learn2compress.stages.search import with_fitting_members
+    from learn2compress.stages.training import Training
+    from learn2compress.tasks import IMAGE_CLASSIFICATION
+    from learn2compress.train.fit import LabelledViews
+    from learn2compress.train.soft_labels import soft_labels
+    from learn2compress.train.views import Views, ViewSpec
+
+    teacher: Any = Bright()
+    recipe = Recipe.model_construct(budget="1m", route="fresh", students=1, targets=["size<=30KB", "accuracy>=0.6"])
+    options = Options.of(recipe)
+    steps = {"joint_steps": 40, "quantization_steps": 4}
+    options = replace(options, training=options.training.model_copy(update=steps))
+    (plan,) = plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT)
+    assert [spare.spec.input_size for spare in plan.spares] == [(SMALLER, SMALLER)]
+    assert plan.spares[0].cost.macs < 0.7 * plan.costs[0].macs
+
+    views = Views(dataset.train, ViewSpec(1, (SIZE, SIZE), 0))
+    soft, _ = soft_labels(teacher, views, CLASSES, tmp_path, SILENT)
+    batches = LabelledViews(views, soft, 30, 0)
+    training = Training(tmp_path, options, SILENT, lambda: None)
+    members, _ = training.jointly(plan, batches, 0)
+
+    events: list[Event] = []
+    arguments = (plan, members, batches, teacher, dataset, options)
+    late = with_fitting_members(*arguments, Progress(events.append), -1.0)
+    assert [spec.input_size for spec in late.specs] == [(SIZE, SIZE)]
+    assert any("after 0 of 1 members" in event.message for event in events)
+
+    run = Checkpoints(tmp_path / "run")
+    for _ in range(2):  # found, and read again
+        (found,) = recalled_plans(run, "fitting", lambda: [with_fitting_members(*arguments, SILENT, 60.0)])
+    assert [(spec.name, spec.input_size) for spec in found.specs] == [
+        ("small", (SIZE, SIZE)),
+        ("fitting-1", (SMALLER, SMALLER)),
+    ]
+    assert "accuracy>=0.6" in found.specs[1].targets
+
+    (_, ready), _ = training.quantized(found, [part.model for part in found.parts], batches, 0)
+    file = tmp_path / "fitting-1.tflite"
+    assert ready is not None
+    file.write_bytes(to_int8(ready_to_write(ready, options.formats[0], "fitting"), (SMALLER, SMALLER)))
+    assert accuracy_of(file, dataset.test).accuracy > 0.6
