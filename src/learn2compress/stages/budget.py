@@ -63,7 +63,7 @@ def planned_phases(
 
 
 def search_seconds(plan: Plan, options: Options) -> float:
-    """Time for looking at the members of a plan that are not trained; none too long where a recipe tells the steps."""
+    """Time for looking at the members that are not trained; without end where a recipe tells the number of steps."""
     return math.inf if options.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
 
 
