@@ -396,6 +396,7 @@ def test_a_target_that_is_missed_ends_with_exit_code_3_and_the_nearest_family(sh
     assert 15_000 < member.size_bytes <= 25_000
 
 
+@pytest.mark.slow  # another black box is compressed in test_compress_black_box.py
 def test_a_callable_and_arrays_are_compressed_from_python(shapes: Shapes, tmp_path: Path) -> None:
     import learn2compress as l2c
 
@@ -531,7 +532,6 @@ def test_the_recipe_of_a_run_makes_the_same_family_again(runs: dict[str, Run], t
     assert (out / "recipe.toml").read_text() == recipe.read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
     shapes: Shapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
