@@ -85,7 +85,11 @@ def peer(
     distiller = keras.distillation.Distiller(
         teacher=teacher,
         student=student,
-        distillation_losses=keras.distillation.LogitsDistillation(temperature=SETTING.temperature),
+        # By its default, the name, Keras 3.15 takes the divergence of the logits themselves, without softmax: students
+        # then stay near chance. With the object it does as it says.
+        distillation_losses=keras.distillation.LogitsDistillation(
+            temperature=SETTING.temperature, loss=keras.losses.KLDivergence()
+        ),
         student_loss_weight=SETTING.hard,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
