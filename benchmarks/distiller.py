@@ -85,8 +85,8 @@ def peer(
     distiller = keras.distillation.Distiller(
         teacher=teacher,
         student=student,
-        # By its default, the name, Keras 3.15 takes the divergence of the logits themselves, without softmax: students
-        # then stay near chance. With the object it does as it says.
+        # By its default, the name, Keras 3.15 takes the divergence of the logits themselves, without softmax, and
+        # students stay near chance. With the object it does as it says.
         distillation_losses=keras.distillation.LogitsDistillation(
             temperature=SETTING.temperature, loss=keras.losses.KLDivergence()
         ),
