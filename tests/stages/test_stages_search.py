@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,8 @@ class Bright:
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Any:
-    from learn2compress.inputs.dataset import load_dataset
-
-    rng = np.random.default_rng(0)
-    labels = np.arange(300) % CLASSES
-    images = rng.integers(0, 120, (300, SIZE, SIZE, 3), np.uint8)
-    images[np.arange(300), :, :, labels] += 60
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:60], "y_test": labels[:60]}
-    return load_dataset(arrays, test_data=None, labels=None, seed=0, progress=SILENT)
+def dataset(bright: Callable[[int], Any]) -> Any:
+    return bright(SIZE)
 
 
 def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_path: Path) -> None:

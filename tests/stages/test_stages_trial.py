@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +20,8 @@ CLASSES, SIZE = 3, 16
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Any:
-    from learn2compress.inputs.dataset import load_dataset
-
-    rng = np.random.default_rng(0)
-    labels = np.arange(300) % CLASSES
-    images = rng.integers(0, 120, (300, SIZE, SIZE, 3), np.uint8)
-    images[np.arange(300), :, :, labels] += 60
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:60], "y_test": labels[:60]}
-    return load_dataset(arrays, test_data=None, labels=None, seed=0, progress=SILENT)
+def dataset(bright: Callable[[int], Any]) -> Any:
+    return bright(SIZE)
 
 
 @pytest.fixture(scope="module")
