@@ -61,6 +61,5 @@ if __name__ == "__main__":
         goals=GOALS,
         route="fresh",
         budget="60m",
-        # An hour is enough for the small member to be trained in every other step.
         also=beside_references,
     )

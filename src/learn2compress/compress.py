@@ -33,16 +33,16 @@ from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.card import write_cards
 from learn2compress.report.page import write_report
 from learn2compress.stages.asked import Asked, asked_for, check_same_inputs
-from learn2compress.stages.budget import mirrored, planned_phases, search_seconds, view_count
-from learn2compress.stages.course import Course
-from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
-from learn2compress.stages.failures import legible_failures
-from learn2compress.stages.finish import (
+from learn2compress.stages.baselines import (
     direct_accuracy,
-    export_members,
     teacher_files,
     warn_of_collapses,
 )
+from learn2compress.stages.budget import mirrored, planned_phases, search_seconds, view_count
+from learn2compress.stages.course import Course
+from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
+from learn2compress.stages.export import Export
+from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
 from learn2compress.stages.metadata import described
 from learn2compress.stages.planning import plan_families
@@ -320,9 +320,8 @@ def hand_over(
     """Writes, verifies and measures the members, and says what they are."""
     clock, (task, teacher, dataset, baselines) = run.clock, inputs
     with clock.stage("export"):
-        written, refused = export_members(
-            course.plan, members, quantized, task, teacher, dataset, run, progress, options=options
-        )
+        export = Export(task, teacher, dataset, options, run, progress)
+        written, refused = export.members(course.plan.specs, members, quantized)
 
     with clock.stage("measurement"):
         paths = [*baselines, *(member.path for member in written)]

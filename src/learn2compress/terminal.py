@@ -37,8 +37,9 @@ class Lines:
             self._write(f"{'warning: ' if event.kind == 'warning' else ''}{event.message}")
         elif event.kind == "stage":
             self._last = self._began = event.time
-        elif event.kind == "done":
-            self._write(f"{event.stage}: done in {show_duration(event.data['seconds'])} {event.message}")
+        elif event.kind in ("done", "stopped"):
+            after = "done in" if event.kind == "done" else "stopped after"
+            self._write(f"{event.stage}: {after} {show_duration(event.data['seconds'])} {event.message}")
         elif event.time - self._last >= LINE_EVERY_SECONDS and event.total:
             self._last = event.time
             share = event.done / event.total
@@ -91,6 +92,9 @@ class Bars:
             return
         if event.kind == "done":
             self._progress.update(task, total=1, completed=1, message=event.message)
+            self._progress.stop_task(task)
+        elif event.kind == "stopped":
+            self._progress.update(task, message=f"stopped {event.message}".rstrip())
             self._progress.stop_task(task)
         else:
             self._progress.update(task, completed=event.done, message=event.message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from learn2compress.core.progress import Event, EventLog, Progress
 
 
@@ -19,6 +21,21 @@ def test_a_stage_tells_of_its_begin_its_steps_and_its_end() -> None:
     assert {event.stage for event in events} == {"bake"}
     assert {event.total for event in events} == {4}
     assert events[-1].message == "warm"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_stage_that_does_not_come_to_its_end_is_not_called_done(error: type[BaseException]) -> None:
+    events: list[Event] = []
+
+    def bake() -> None:
+        with Progress(events.append).stage("bake", 4) as stage:
+            stage.advance()
+            raise error
+
+    with pytest.raises(error):
+        bake()
+    assert [(event.kind, event.done) for event in events] == [("stage", 0), ("step", 1), ("stopped", 1)]
+    assert events[-1].data["seconds"] >= 0
 
 
 def test_a_tracked_sequence_counts_its_items() -> None:

@@ -60,7 +60,8 @@ def test_steps_fit_the_time_between_a_floor_and_a_ceiling(seconds: float, step: 
 
 @given(images=st.integers(1, 10**5), rate=rates, members=st.integers(1, 8))
 def test_the_finish_takes_longer_with_more_images_and_more_members(images: int, rate: float, members: int) -> None:
-    own = finish_seconds(images, rate, [0.5] * members)
-    assert 0 < own < finish_seconds(images, rate, [0.5] * (members + 1))
-    assert own < finish_seconds(2 * images, rate, [0.5] * members)
-    assert own < finish_seconds(images, rate, [0.6] * members)
+    own = finish_seconds(images, rate, [0.5] * members, [9] * members)
+    assert 0 < own < finish_seconds(images, rate, [0.5] * (members + 1), [9] * (members + 1))
+    assert own < finish_seconds(2 * images, rate, [0.5] * members, [9] * members)
+    assert own < finish_seconds(images, rate, [0.6] * members, [9] * members)
+    assert own < finish_seconds(images, rate, [0.5] * members, [10] * members)

@@ -18,7 +18,8 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: `stage` (a stage begins), `step` (it advances), `done` (it ended), `note`, `warning`.
+        kind: `stage` (a stage begins), `step` (it advances), `done` (it ended), `stopped` (it ended before its work
+            was done: interrupted, or by an error), `note`, `warning`.
         stage: the stage's name, for example `soft labels`.
         message: for people.
         done, total: work units of the stage so far, and in all (0 when unknown).
@@ -26,7 +27,7 @@ class Event:
         time: seconds since the epoch.
     """
 
-    kind: Literal["stage", "step", "done", "note", "warning"]
+    kind: Literal["stage", "step", "done", "stopped", "note", "warning"]
     stage: str
     message: str = ""
     done: float = 0
@@ -71,11 +72,13 @@ class Progress:
         stage = Stage(self, name, total)
         self.emit(Event("stage", name, message, 0, total))
         started = time.perf_counter()
+        ended: Literal["done", "stopped"] = "stopped"
         try:
             yield stage
+            ended = "done"
         finally:  # after an error too, or its bar would hang
             seconds = round(time.perf_counter() - started, 3)
-            self.emit(Event("done", name, stage.message, stage.done, stage.total, {"seconds": seconds}))
+            self.emit(Event(ended, name, stage.message, stage.done, stage.total, {"seconds": seconds}))
 
 
 class Stage:

@@ -14,6 +14,8 @@ LEAST_TRIAL_SECONDS = 75.0
 # To cut out and judge a member that was not trained; building it takes the most. All of them get their share.
 SEARCH_SECONDS = 6.0
 SEARCH_SHARE = 0.15
+# To write and time a member's file, and for each of its layers to compile it a few times and to convert it.
+EXPORT_SECONDS, LAYER_SECONDS = 1.5, 0.45
 VERIFIED_IMAGES = 1000
 MOST_VIEWS = 12
 # More epochs than this bring next to nothing; a small data set ends before its budget.
@@ -69,16 +71,19 @@ def steps_planner(fixed: int | None) -> Callable[[float, float, int], int]:
     return affordable_steps if fixed is None else lambda seconds, step_seconds, steps_per_epoch: fixed
 
 
-def finish_seconds(images: int, labeller_rate: float, shares: Sequence[float]) -> float:
+def finish_seconds(images: int, labeller_rate: float, shares: Sequence[float], depths: Sequence[int]) -> float:
     """What export, verification and measurement will take.
 
     Args:
         images: in the validation and the test split together.
         labeller_rate: images per second of the teacher's float32 file.
-        shares: for each member, what running it on an image takes, as a share of what the teacher takes.
+        shares: for each file of a member, what running it on an image takes, as a share of what the teacher takes.
+        depths: for each of these, the number of its weight layers: compiling and converting a graph takes the longer,
+            the more there is of it.
     """
     # Beside the float32 teacher, its int8 form takes about a third of that time. Each member is run before
     # quantization, in Keras, and after, in LiteRT; and both ways again on the images that it is verified on.
     passes = 1.35 + 1.3 * sum(shares)
     verified = 1.4 * VERIFIED_IMAGES * sum(shares)
-    return (images * passes + verified) / labeller_rate + 8 + 4 * len(shares)
+    compiled = sum(EXPORT_SECONDS + LAYER_SECONDS * depth for depth in depths)
+    return (images * passes + verified) / labeller_rate + 10 + compiled

@@ -46,8 +46,8 @@ def planned_phases(
     """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
 
     def find_out() -> dict[str, float]:
-        files = sum(PLAIN_KERNELS.get(written.precision, 1) for written in options.formats)
-        finish = finish_estimate(plan, dataset, baselines, rate, files)
+        precisions = [written.precision for written in options.formats]
+        finish = finish_estimate(plan, dataset, baselines, rate, precisions)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
             # What it has become labels all views anew.
@@ -67,17 +67,21 @@ def search_seconds(plan: Plan, options: Options) -> float:
     return math.inf if options.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
 
 
-def finish_estimate(plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, files: int = 1) -> float:
+def finish_estimate(
+    plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, precisions: Sequence[str]
+) -> float:
     """Seconds that export, verification and measurement will take.
 
     Args:
         baselines: the teacher's files, float32 first; may be empty.
         rate: images per second of the teacher's labeller.
-        files: of each member; a slow one counts as several.
+        precisions: of the files that each member is written as.
     """
     images = len(dataset.validation) + len(dataset.test)
     # Images that are read from disk take as long to decode for a small member as for a large one.
     light = bool(baselines) and dataset.test.stacked is not None
     teacher = describe(baselines[0]).macs if light else 0
     shares = [min(1.0, max(LEAST_SHARE, cost.macs / teacher)) if teacher else 1.0 for cost in plan.costs]
-    return finish_seconds(images, rate, shares * files)
+    slowness = [PLAIN_KERNELS.get(precision, 1) for precision in precisions]
+    depths = [spec.depth for spec in plan.specs] * len(precisions)
+    return finish_seconds(images, rate, [slow * share for slow in slowness for share in shares], depths)

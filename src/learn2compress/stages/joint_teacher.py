@@ -14,7 +14,7 @@ from learn2compress.core.progress import Progress
 from learn2compress.graph.lower import lowered
 from learn2compress.graph.trunk import build_whole, whole_refusal
 from learn2compress.inputs.teacher import Teacher, load_teacher
-from learn2compress.stages.finish import direct_accuracy
+from learn2compress.stages.baselines import direct_accuracy
 from learn2compress.train.trainable import plain, with_pixels
 
 FILE = "teacher.keras"

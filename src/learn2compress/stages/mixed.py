@@ -8,12 +8,11 @@ import keras
 import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
-from learn2compress.core.dataset import ImageSplit
-from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
+from learn2compress.stages.trained_member import TrainedMember
 from learn2compress.train.mixed import TRIED_ALONE, float_layers, rounded_tensors, search, widened
-from learn2compress.train.quantize import folded, predict, unquantized
+from learn2compress.train.quantize import folded, right
 from learn2compress.train.trainable import scaled
 
 # Pixels of all the images that sensitivity is measured on: 256 images of 32 px.
@@ -40,10 +39,7 @@ class Wider(NamedTuple):
 
 
 def kept_wider(
-    spec: MemberSpec,
-    trained: keras.Model,
-    quantized: keras.Model,
-    validation: ImageSplit,
+    member: TrainedMember,
     options: Options,
     run: Checkpoints,
     progress: Progress,
@@ -51,49 +47,37 @@ def kept_wider(
     """The member with its worst tensors in float32; None where int8 costs no more than is allowed.
 
     Args:
-        spec: the member.
-        trained: before quantization-aware training.
-        quantized: after it.
-        validation: on which the loss is measured.
+        member: after quantization-aware training; the loss is measured on its validation split.
         options: with what may be lost.
         run: remembers what was found.
         progress: gets a note where something was looked for.
     """
-    if not options.mixed:
+    if not options.mixed or member.quantized is None:
         return None
     found: dict[str, Any] | None = run.recall(
-        f"mixed precision of {spec.name}",
-        lambda: _find(spec, trained, quantized, validation, options, progress),
+        f"mixed precision of {member.spec.name}",
+        lambda: _find(member, options, progress),
     )
     if not found:
         return None
-    template = folded(trained)
+    template = folded(member.trained)
     layers = {name: float_layers(template, (name,)) for name in found["kept"]}
     if template.layers[-1].name in found["kept"]:
         last = template.layers[-1].name
         layers[last] = (*layers[last], "probabilities")
-    return Wider(widened(quantized, template, found["kept"]), layers, found)
+    return Wider(widened(member.quantized, template, found["kept"]), layers, found)
 
 
-def _find(
-    spec: MemberSpec,
-    trained: keras.Model,
-    quantized: keras.Model,
-    validation: ImageSplit,
-    options: Options,
-    progress: Progress,
-) -> dict[str, Any] | None:
-    size, labels = spec.input_size, validation.labels
-
-    def right(model: keras.Model) -> Any:
-        return predict(model, validation, size).argmax(axis=1) == labels
-
-    before, after = right(folded(trained)), right(quantized)
+def _find(member: TrainedMember, options: Options, progress: Progress) -> dict[str, Any] | None:
+    spec, quantized, validation, size = member.spec, member.quantized, member.dataset.validation, member.size
+    assert quantized is not None  # whoever asks has seen to it
+    labels = validation.labels
+    before, after = member.right_before, right(quantized, validation, size)
     loss = float(before.mean() - after.mean())
     differing = int((before != after).sum())
     if loss <= options.mixed_loss or loss * len(labels) < SURE * np.sqrt(differing):
         return None
-    rounding = float(right(unquantized(quantized, folded(trained))).mean() - after.mean())
+    rounding = float(right(member.unrounded(tuned=True), validation, size).mean() - after.mean())
     said = f"{spec.name} loses {100 * loss:.1f} points on {len(labels)} validation images by int8"
     if rounding < LEAST_BROUGHT_BACK * loss:
         progress.note(f"{said}, but {100 * rounding:.1f} by rounding itself: nothing is kept in float32")
@@ -107,10 +91,10 @@ def _find(
     ) as stage:
         result = search(
             quantized,
-            folded(trained),
+            folded(member.trained),
             np.asarray(scaled(validation.batch(chosen, size)), np.float32),
             labels[chosen],
-            lambda model: float(before.mean() - right(model).mean()),
+            lambda model: float(before.mean() - right(model, validation, size).mean()),
             goal=options.mixed_loss,
             keep_rounded=(last,) if options.formats[0].output == "logits" else (),
             advance=stage.advance,

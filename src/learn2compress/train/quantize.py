@@ -22,7 +22,7 @@ from learn2compress.train.trainable import plain
 
 Outputs = NDArray[np.float32]
 
-PREDICTION_BATCH = 250
+PREDICTION_BATCH = 100
 # Pixels of a batch in prediction: 250 images of 224 px would take gigabytes in the first layers.
 PREDICTED_PIXELS = 2_000_000
 TRACKING_RATE = 0.02
@@ -143,6 +143,16 @@ def predict(model: keras.Model, split: ImageSplit, size: tuple[int, int], most: 
     batch = max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // (size[0] * size[1])))
     outputs = []
     for start in range(0, count, batch):
+        # The last batch is filled up: for every other shape the model would be compiled once more, which takes
+        # longer than running it.
         images = split.batch(np.arange(start, min(start + batch, count)), size)
-        outputs.append(np.asarray(model.predict_on_batch((images.astype(np.float32) - 128) / 128), np.float32))
+        images = np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0)), mode="edge")
+        found = np.asarray(model.predict_on_batch((images.astype(np.float32) - 128) / 128), np.float32)
+        outputs.append(found[: count - start])
     return np.concatenate(outputs)
+
+
+def right(model: keras.Model, split: ImageSplit, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which images of a split a member is right about, (images,)."""
+    found: NDArray[np.bool_] = predict(model, split, size).argmax(axis=1) == split.labels
+    return found

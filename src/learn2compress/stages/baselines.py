@@ -1,0 +1,70 @@
+"""What the members are held against: the teacher, asked itself and as files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.dataset import Dataset, ImageSplit
+from learn2compress.core.errors import ConversionError
+from learn2compress.core.family import Accuracy, Member, Model
+from learn2compress.core.progress import Progress
+from learn2compress.export.write import write_baselines
+from learn2compress.inputs.symbolic import can_be_traced, pixels_to_probabilities
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.accuracy import accuracy_record, score
+from learn2compress.plan.outcome import collapses
+from learn2compress.stages.files import calibration_images
+
+
+def teacher_files(teacher: Teacher, dataset: Dataset, run: Checkpoints, progress: Progress) -> list[Path]:
+    """The teacher as float32 and as post-training int8, or the `.tflite` file that it is.
+
+    Nothing, with a warning, where it can't be written; nothing where it is no graph.
+    """
+    folder = run.staging / "baseline"
+    names = run.recall(
+        "baselines", lambda: [path.name for path in _written_baselines(teacher, dataset, folder, progress)]
+    )
+    return [folder / name for name in names]
+
+
+def _written_baselines(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
+    if teacher.given_file is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copyfile(teacher.given_file, folder / "teacher.tflite"))]
+    if not can_be_traced(teacher):
+        return []
+    samples = calibration_images(dataset, teacher.input_size)
+    with progress.stage("baselines"):
+        try:
+            return list(write_baselines(pixels_to_probabilities(teacher), teacher.input_size, samples, folder))
+        except ConversionError as error:
+            progress.warn(f"the teacher can't be written as a baseline: {error.what}")
+            return []
+
+
+def warn_of_collapses(
+    members: Sequence[Member], teacher: Model, dataset: Dataset, progress: Progress
+) -> Sequence[str]:
+    """Says of which members too little is left; returns what it said."""
+    sentences = collapses(members, teacher, dataset.classes)
+    for sentence in sentences:
+        progress.warn(sentence)
+    return sentences
+
+
+def direct_accuracy(teacher: Teacher, dataset: Dataset) -> Accuracy:
+    """Accuracy of a teacher, asked itself: of one that has no file, or none yet."""
+    validation, test = (score(_ask(teacher, split), split.labels) for split in (dataset.validation, dataset.test))
+    return accuracy_record(validation, test)
+
+
+def _ask(teacher: Teacher, split: ImageSplit) -> Any:
+    chunks = [np.arange(a, min(a + 250, len(split))) for a in range(0, len(split), 250)]
+    return np.concatenate([teacher.predict(split.batch(chunk, teacher.input_size)) for chunk in chunks])
