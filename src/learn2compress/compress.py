@@ -281,7 +281,15 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                 "fitting",
                 lambda: [
                     with_fitting_members(
-                        plan, members, batches, teacher, dataset, options, progress, search_seconds(plan, options)
+                        plan,
+                        members,
+                        batches,
+                        teacher,
+                        dataset,
+                        options,
+                        run,
+                        progress,
+                        search_seconds(plan, options),
                     )
                 ],
             )

@@ -43,7 +43,7 @@ def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_pat
     from learn2compress.export.convert import to_int8
     from learn2compress.measure.accuracy import accuracy_of
     from learn2compress.stages.files import ready_to_write
-    from learn2compress.stages.planning import plan_families
+    from learn2compress.stages.planning import Plan, plan_families
     from learn2compress.stages.saved import recalled_plans
     from learn2compress.stages.search import with_fitting_members
     from learn2compress.stages.training import Training
@@ -67,15 +67,25 @@ def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_pat
     training = Training(tmp_path, options, SILENT, lambda: None)
     members, _ = training.jointly(plan, batches, 0)
 
+    def search(run: Checkpoints, progress: Progress, seconds: float) -> Plan:
+        return with_fitting_members(plan, members, batches, teacher, dataset, options, run, progress, seconds)
+
+    (tmp_path / "late").mkdir()
     events: list[Event] = []
-    arguments = (plan, members, batches, teacher, dataset, options)
-    late = with_fitting_members(*arguments, Progress(events.append), -1.0)
+    late = search(Checkpoints(tmp_path / "late"), Progress(events.append), -1.0)
     assert [spec.input_size for spec in late.specs] == [(SIZE, SIZE)]
     assert any("after 0 of 1 members" in event.message for event in events)
 
+    def killed(event: Event) -> None:
+        if event.kind == "step":
+            raise KeyboardInterrupt
+
+    (tmp_path / "run").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        search(Checkpoints(tmp_path / "run"), Progress(killed), 60.0)
     run = Checkpoints(tmp_path / "run")
-    for _ in range(2):  # found, and read again
-        (found,) = recalled_plans(run, "fitting", lambda: [with_fitting_members(*arguments, SILENT, 60.0)])
+    for _ in range(2):  # found, and read again; there is no time left, but what was judged before is known
+        (found,) = recalled_plans(run, "fitting", lambda: [search(run, SILENT, -1.0)])
     assert [(spec.name, spec.input_size) for spec in found.specs] == [
         ("small", (SIZE, SIZE)),
         ("fitting-1", (SMALLER, SMALLER)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
+from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, Images
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.options import Options
@@ -29,6 +31,60 @@ from learn2compress.train.trainable import plain
 JUDGED_IMAGES = 1000
 
 
+class Lookout:
+    """The trained members and those that can be cut out of them; each is cut out and judged when it is asked for.
+
+    Numbers count the trained members first, then the plan's spare ones.
+
+    Args:
+        plan: with the spare members.
+        members: trained, one for each of the plan's specs.
+        batches: images with the teacher's outputs.
+        dataset: on whose validation images members are judged.
+    """
+
+    def __init__(self, plan: Plan, members: Sequence[keras.Model], batches: LabelledViews, dataset: Dataset) -> None:
+        parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
+        self._trained = list(zip(plan.specs, parts, plan.costs, strict=True))
+        self._spares = plan.spares
+        self._models: dict[int, keras.Model] = {}
+        # Reading and changing images takes longer than running a small member on them: once for all members.
+        self._batches = batches.remembered()
+        self._split, self._count = dataset.validation, min(JUDGED_IMAGES, len(dataset.validation))
+        self._images: dict[tuple[int, int], Images] = {}
+
+    def member(self, number: int) -> tuple[MemberSpec, Part, Cost]:
+        """What the member is, its model, and what it takes."""
+        if number < len(self._trained):
+            return self._trained[number]
+        spare = self._spares[number - len(self._trained)]
+        if number not in self._models:
+            self._models[number] = plain(cut_out(spare.part, _wider(spare, self._trained), self._batches))
+        return spare.spec, Part(self._models[number], spare.part.positions), spare.cost
+
+    def cost(self, number: int) -> Cost:
+        """What the member takes, without it being cut out."""
+        trained = len(self._trained)
+        return self._trained[number][2] if number < trained else self._spares[number - trained].cost
+
+    def accuracy(self, number: int) -> float:
+        """On validation images, as a fraction of 1."""
+        model = self.member(number)[1].model
+        size = model.input_shape[1:3]
+        labels = self._split.labels[: self._count]
+        return score(predict(model, ArraySplit(self._of_size(size), labels), size), labels).accuracy
+
+    def taught(self, teacher: Teacher) -> float:
+        """The teacher's accuracy on the same images."""
+        labels = self._split.labels[: self._count]
+        return score(teacher.predict(self._of_size(teacher.input_size)), labels).accuracy
+
+    def _of_size(self, size: tuple[int, int]) -> Images:
+        if size not in self._images:
+            self._images[size] = self._split.batch(np.arange(self._count), size)
+        return self._images[size]
+
+
 def with_fitting_members(
     plan: Plan,
     members: Sequence[keras.Model],
@@ -36,6 +92,7 @@ def with_fitting_members(
     teacher: Teacher,
     dataset: Dataset,
     options: Options,
+    run: Checkpoints,
     progress: Progress,
     seconds: float,
 ) -> Plan:
@@ -48,69 +105,59 @@ def with_fitting_members(
         teacher: its accuracy is what a drop is reckoned from.
         dataset: on whose validation images members are judged.
         options: with the bounds.
+        run: remembers how right each member is; what an earlier process has judged is not judged again.
         progress: gets what was found.
         seconds: when they are over, no further member is looked at.
     """
-    parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
-    known = list(zip(plan.specs, parts, plan.costs, strict=True))
-    started = time.monotonic()
-    # Reading and changing images takes longer than running a small member on them: once for all members.
-    batches = batches.remembered()
-    split, labels, count = dataset.validation, dataset.validation.labels, min(JUDGED_IMAGES, len(dataset.validation))
-    images: dict[tuple[int, int], Images] = {}
+    lookout, trained = Lookout(plan, members, batches, dataset), len(plan.specs)
+    judged = [Judged(lookout.cost(number), lookout.accuracy(number)) for number in range(trained)]
+    taught = lookout.taught(teacher)
+    began, before = time.monotonic(), 0.0
 
-    def accuracy(model: keras.Model) -> float:
-        size = model.input_shape[1:3]
-        if size not in images:
-            images[size] = split.batch(np.arange(count), size)
-        return score(predict(model, ArraySplit(images[size], labels[:count]), size), labels[:count]).accuracy
+    def spent() -> float:
+        """Seconds of the search, those of an earlier process included."""
+        return before + time.monotonic() - began
 
-    judged = [Judged(cost, accuracy(part.model)) for _, part, cost in known]
-    taught = score(teacher.predict(images[teacher.input_size]), labels[:count]).accuracy
+    def look_at(number: int) -> tuple[float, float]:
+        return lookout.accuracy(number), spent()
+
     with progress.stage("search", len(plan.spares)) as stage:
-        for spare in stage.track(plan.spares):
-            if time.monotonic() - started > seconds:
-                looked_at, others = len(judged) - len(parts), len(plan.spares)
+        for number in stage.track(range(trained, trained + len(plan.spares))):
+            key = f"search {number}"
+            known = run.knows(key)
+            if not known and spent() > seconds:
+                looked_at, others = len(judged) - trained, len(plan.spares)
                 progress.note(f"the search ends with the time for it, after {looked_at} of {others} members")
                 break
-            wider = _wider(spare, known[: len(parts)])
-            model = plain(cut_out(spare.part, wider, batches))
-            known.append((spare.spec, Part(model, spare.part.positions), spare.cost))
-            judged.append(Judged(spare.cost, accuracy(model)))
-    kept = set(range(len(parts)))
+            accuracy, until = run.recall(key, partial(look_at, number))
+            before = until if known else before
+            judged.append(Judged(lookout.cost(number), accuracy))
+    kept = {number: lookout.member(number) for number in range(trained)}
     for bounds in bound_sets(options.targets):
         if not any(target.metric in QUALITY for target in bounds):
             continue
         texts = tuple(target.text for target in bounds)
-        number = smallest_that_holds(judged, bounds, taught)
-        if number is None:
+        smallest = smallest_that_holds(judged, bounds, taught)
+        if smallest is None:
             progress.note(f"no member holds {' and '.join(texts)} on validation images before quantization")
             continue
-        spec, part, cost = known[number]
-        if number >= len(parts) and number not in kept:
-            spec = replace(spec, name=f"fitting-{len(kept) - len(parts) + 1}")
-        known[number] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
-        kept.add(number)
+        spec, part, cost = kept.get(smallest) or lookout.member(smallest)
+        if smallest not in kept:
+            spec = replace(spec, name=f"fitting-{len(kept) - trained + 1}")
+        kept[smallest] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
         progress.note(
             f"{spec.name}, {spec.input_size[1]}x{spec.input_size[0]}, {cost.macs} MACs, is the smallest of "
             f"{len(judged)} looked at that holds {' and '.join(texts)} on validation images: "
-            f"{judged[number].accuracy:.1%} before quantization"
+            f"{judged[smallest].accuracy:.1%} before quantization"
         )
 
-    def place(number: int) -> tuple[Any, ...]:
+    def place(member: tuple[MemberSpec, Part, Cost]) -> tuple[Any, ...]:
         """What takes whole images comes first: the others' are resized."""
-        spec, _, cost = known[number]
+        spec, _, cost = member
         return [-length for length in spec.input_size], -spec.depth, -cost.size_bytes
 
-    order = sorted(kept, key=place)
-    return replace(
-        plan,
-        specs=tuple(known[number][0] for number in order),
-        parts=tuple(known[number][1] for number in order),
-        costs=tuple(known[number][2] for number in order),
-        spares=(),
-        start="as built",
-    )
+    specs, parts, costs = zip(*sorted(kept.values(), key=place), strict=True)
+    return replace(plan, specs=specs, parts=parts, costs=costs, spares=(), start="as built")
 
 
 def _wider(spare: Spare, trained: Sequence[tuple[MemberSpec, Part, Cost]]) -> list[Part]:
