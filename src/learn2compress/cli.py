@@ -345,12 +345,14 @@ def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
 @as_json
 @_errors
 def report(folder: Path, as_json: bool) -> None:
-    """Print the table of the family in FOLDER and write its report.html anew."""
+    """Print the table of the family in FOLDER and write its report.html and model cards anew."""
     from learn2compress.core.family import Family
+    from learn2compress.report.card import write_cards
     from learn2compress.report.page import write_report
 
     family = Family.load(folder)
     write_report(family, folder)
+    write_cards(family, folder)
     _show_family(family, as_json)
 
 

@@ -73,6 +73,20 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     assert caught.value.code == "family.unreadable"
 
 
+@pytest.mark.parametrize("key", ["file", "keras_file"])
+@pytest.mark.parametrize("file", ["../x.tflite", "models/../../x", "/etc/x", "C:/x", "models\\..\\..\\x", "", "."])
+def test_a_manifest_whose_files_lie_elsewhere_is_refused(
+    make_family: MakeFamily, tmp_path: Path, key: str, file: str
+) -> None:
+    path = make_family().write(tmp_path)
+    document = json.loads(path.read_text())
+    document["members"][0][key] = file
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"members\.0") as caught:
+        Family.load(tmp_path)
+    assert caught.value.code == "family.unreadable"
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         Family.load(tmp_path)

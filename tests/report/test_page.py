@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from learn2compress.core.family import Family
+from learn2compress.report.card import write_cards
 from learn2compress.report.page import render, write_report
 
 HOSTILE = ("<script>alert(1)</script>", '" onmouseover="alert(1)', "a & b", "</td></table>", "{{ 7 * 7 }}")
@@ -102,6 +103,12 @@ def test_all_measurements_are_in_the_page(family: Family, tmp_path: Path) -> Non
     for fact in ("11m 42s", "3,068 train", "AMD EPYC 9B14", "hat/0091.jpg", "set aside for validation"):
         assert fact in text
     assert family.command in text
+
+
+def test_each_member_links_to_its_file_and_its_card(family: Family, tmp_path: Path) -> None:
+    links = {attributes.get("href") for tag, attributes in page(family, tmp_path).elements if tag == "a"}
+    cards = {path.relative_to(tmp_path).as_posix() for path in write_cards(family, tmp_path)}
+    assert {member.file for member in family.members} | cards <= links
 
 
 def test_hostile_class_names_and_paths_stay_text(family: Family, tmp_path: Path) -> None:

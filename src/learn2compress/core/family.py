@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
 
@@ -19,6 +19,17 @@ class Record(BaseModel):
     """A frozen record that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _inside(file: str) -> str:
+    """A path that leads out of the family's folder is refused: files are read, and cards written, there."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(file).drive or "\\" in file or not path.parts:
+        raise ValueError(f"{file!r} is no file in the family's folder")
+    return file
+
+
+FileInside = Annotated[str, AfterValidator(_inside)]
 
 
 class Accuracy(Record):
@@ -103,7 +114,7 @@ class Model(Record):
     """
 
     name: str
-    file: str | None
+    file: FileInside | None
     size_bytes: int | None = None
     zipped_bytes: int | None = None
     parameters: int | None = None
@@ -127,7 +138,7 @@ class Member(Model):
     was asked for.
     """
 
-    keras_file: str
+    keras_file: FileInside
     width: float
     depth: int
     input_size: tuple[int, int]

@@ -18,11 +18,17 @@ def write_cards(family: Family, folder: Path) -> list[Path]:
     """Writes `NAME.md` beside each member's file, whole or not at all; returns the paths."""
     written = []
     for member in family.members:
-        path = (folder / (member.file or f"models/{member.name}")).with_suffix(".md")
+        path = folder / card_file(member)
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".md.part")
         part.write_text(card(family, member), encoding="utf-8")
         written.append(part.replace(path))
     return written
+
+
+def card_file(member: Member) -> str:
+    """Path of the member's card in the family's folder."""
+    return str(PurePosixPath(member.file or f"models/{member.name}.tflite").with_suffix(".md"))
 
 
 def card(family: Family, member: Member) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from learn2compress.core.family import Family, Member
 from learn2compress.core.units import show_bytes, show_duration
 from learn2compress.report import rows as figures
+from learn2compress.report.card import card_file
 from learn2compress.report.classes import class_table
 from learn2compress.report.headline import fine_print, headline, most_accurate, subline
 from learn2compress.report.palette import DARK, LIGHT
@@ -59,6 +60,7 @@ def render(family: Family) -> str:
             "bytes": show_bytes,
             "duration": show_duration,
             "link": lambda file: quote(str(file)),
+            "card": card_file,
             "code": _code,
             "plain": _plain,
             "ports": port_sentence,
