@@ -558,11 +558,16 @@ def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
     assert family.members[0].accuracy.test > 0.6
 
 
-def test_a_backend_that_can_not_see_the_data_is_refused(shapes: Shapes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["data", "test_data", "labels"])
+def test_a_backend_that_can_not_see_the_data_is_refused(shapes: Shapes, tmp_path: Path, given: str) -> None:
     from learn2compress import compress
 
+    inputs: dict[str, Any] = {"data": shapes.folder}
+    inputs[given] = ["one", "two"] if given == "labels" else shapes.arrays["train"]
     with pytest.raises(InputError) as caught:
-        compress(shapes.teacher, shapes.arrays["train"], out=tmp_path / "family", backend="jax")
+        compress(shapes.teacher, out=tmp_path / "family", backend="jax", **inputs)
+    if caught.value.code == "backend.data":
+        assert f"given as {given}" in caught.value.what
     assert caught.value.code in ("backend.data", "backend.missing")
     assert not (tmp_path / "family").exists()
 

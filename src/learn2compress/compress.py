@@ -38,7 +38,7 @@ from learn2compress.stages.baselines import (
     teacher_files,
     warn_of_collapses,
 )
-from learn2compress.stages.budget import mirrored, planned_phases, search_seconds, view_count
+from learn2compress.stages.budget import mirrored, mixed_seconds, planned_phases, search_seconds, view_count
 from learn2compress.stages.course import Course
 from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
@@ -177,7 +177,7 @@ def compress(
     }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
     options = Options.of(asked.recipe)
-    check_backend_available(options.backend, asked.data)
+    check_backend_available(options.backend, data=asked.data, test_data=asked.test_data, labels=asked.labels)
     if not (resume and asked.finished):
         with run_folder(folder, asked.recipe) as run, legible_failures(run):
             if not complete(run):
@@ -328,7 +328,7 @@ def hand_over(
     """Writes, verifies and measures the members, and says what they are."""
     clock, (task, teacher, dataset, baselines) = run.clock, inputs
     with clock.stage("export"):
-        export = Export(task, teacher, dataset, options, run, progress)
+        export = Export(task, teacher, dataset, options, mixed_seconds(course.plan, options), run, progress)
         written, refused = export.members(course.plan.specs, members, quantized)
 
     with clock.stage("measurement"):

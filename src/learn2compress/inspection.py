@@ -47,7 +47,7 @@ def inspect_model(
     dataset, surveyed = load_surveyed(data, labels=labels) if data else (None, None)
     teacher = load_teacher(model, dataset=dataset, names=Names(input_name, output_name))
     keras_model = teacher.keras_model
-    own = own_layers(keras_model)
+    own = own_layers(keras_model, teacher.input_size)
     found: dict[str, Any] = {
         "model": str(model),
         "kind": teacher.box.kind if teacher.box else "a Keras model",

@@ -40,6 +40,22 @@ def test_layers_that_are_simple_stay_with_their_names() -> None:
     assert [layer.name for layer in simple.layers[1:]] == ["a", "b", "f", "c"]
 
 
+def test_a_layer_without_weights_that_serves_often_becomes_one_a_call() -> None:
+    image = keras.Input(SHAPE)
+    relu, taken = layers.ReLU(name="relu"), layers.MaxPooling2D(name="relu_2")
+    x = relu(layers.Conv2D(4, 3, name="a")(image))
+    x = taken(relu(layers.Conv2D(4, 3, padding="same", name="b")(x)))
+    simple = compared(keras.Model(image, relu(layers.Conv2D(2, 1, name="c")(x))))
+    assert [layer.name for layer in simple.layers[1:]] == ["a", "relu", "b", "relu_3", "relu_2", "c", "relu_4"]
+
+
+def test_a_layer_with_weights_that_serves_often_stays_one() -> None:
+    image = keras.Input(SHAPE)
+    convolution = layers.Conv2D(3, 3, padding="same", name="again")
+    simple = compared(keras.Model(image, convolution(convolution(image))))
+    assert len(simple.weights) == 2
+
+
 ACTIVATIONS = sorted(set(dir(keras.activations)) - {"get", "serialize", "deserialize", "glu", "threshold"})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learn2compress.graph.trunk import build_trunk, cut_points, simplified, trunk_refusal
+from learn2compress.graph.trunk import build_trunk, cut_points, own_layers
 from learn2compress.inputs.preprocessing import NAMED, Preprocessing, parse_preprocess
 
 ResidualTeacher = Callable[..., Any]
@@ -46,7 +46,7 @@ def assert_close(got: Any, expected: Any) -> None:
 
 
 def test_cuts_are_where_blocks_end(residual_teacher: ResidualTeacher) -> None:
-    assert trunk_refusal(residual_teacher()) is None
+    assert own_layers(residual_teacher()).uncut is None
     assert cut_points(residual_teacher()) == CUTS
 
 
@@ -163,7 +163,7 @@ def test_a_sequential_teacher_can_be_cut_like_any_other(settle: Callable[[Any, i
         ]
     )
     settle(teacher, 1)
-    assert trunk_refusal(teacher) is None
+    assert own_layers(teacher).uncut is None
     assert cut_points(teacher) == ["stem"]
     trunk = trunk_of(teacher, "stem", NAMED["raw"])
     expected = features(teacher, "stem", pixels.astype(np.float32))
@@ -314,7 +314,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_teacher_that_can_not_be_cut_is_refused_with_the_reason(name: str) -> None:
     make, reason = REFUSED[name]
-    assert reason in (trunk_refusal(make()) or "")
+    assert reason in (own_layers(make()).uncut or "")
 
 
 @pytest.mark.parametrize(
@@ -327,9 +327,9 @@ def test_a_teacher_that_can_not_be_cut_is_refused_with_the_reason(name: str) -> 
     ],
 )
 def test_what_could_not_be_written_later_is_refused_now(piece: Callable[[Any], Any], reason: str) -> None:
-    from learn2compress.graph.trunk import whole_refusal
+    from learn2compress.graph.trunk import own_layers
 
-    assert reason in (whole_refusal(with_piece(piece)) or "")
+    assert reason in (own_layers(with_piece(piece)).unpruned or "")
 
 
 def test_a_cut_ends_a_block() -> None:
@@ -340,14 +340,14 @@ def test_a_cut_ends_a_block() -> None:
     x = layers.Activation("hard_silu", name="swish")(x)
     x = layers.Conv2D(4, 3, activation="hard_silu", name="second")(x)
     model = Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
-    assert cut_points(simplified(model)) == ["swish", "second_activation"]
+    assert cut_points(own_layers(model).model) == ["swish", "second_activation"]
 
 
 @pytest.mark.parametrize("make", [nested, lambda: one_activation_throughout("swish")], ids=["nested", "swish"])
 def test_a_teacher_is_cut_in_its_simple_form(settle: Callable[[Any, int], Any], pixels: Any, make: Any) -> None:
     teacher = settle(make(), 2)
-    assert trunk_refusal(teacher) is None
-    simple = simplified(teacher)
+    assert own_layers(teacher).uncut is None
+    simple = own_layers(teacher).model
     cut = cut_points(simple)[-1]
     trunk = trunk_of(simple, cut, NAMED["caffe"])
     expected = features(simple, cut, NAMED["caffe"].apply(pixels))
@@ -360,7 +360,7 @@ def test_a_trunk_is_right_or_refused_whatever_comes_first(
     settle: Callable[[Any, int], Any], pixels: Any, make: Callable[[], Any]
 ) -> None:
     teacher = settle(make(), 2)
-    if trunk_refusal(teacher):
+    if own_layers(teacher).uncut:
         return
     cut = cut_points(teacher)[-1]
     trunk = trunk_of(teacher, cut, NAMED["caffe"])
@@ -417,10 +417,10 @@ def whole_teacher(kind: str) -> Any:
 )
 def test_a_whole_teacher_is_taken_or_refused_with_the_reason(kind: str, reason: str | None) -> None:
     from learn2compress.graph.lower import lowered
-    from learn2compress.graph.trunk import build_whole, whole_refusal
+    from learn2compress.graph.trunk import build_whole, own_layers
 
     model = whole_teacher(kind)
-    found = whole_refusal(model)
+    found = own_layers(model).unpruned
     if reason:
         assert found is not None
         assert re.search(reason, found)
@@ -438,3 +438,22 @@ def test_an_operation_that_is_no_layer_is_not_taken_for_one_of_its_name() -> Non
 
     cuts = cut_points(whole_teacher("an operation adds"))
     assert cuts == ["first"]
+
+
+def test_a_teacher_of_images_of_any_size_is_cut_and_pruned_for_those_it_gets() -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.graph.trunk import build_whole, own_layers
+
+    image, relu = Input((None, None, 3)), layers.ReLU(name="relu")
+    x = relu(layers.Conv2D(8, 3, name="first")(image))
+    x = layers.Add(name="sum")([x, relu(layers.Conv2D(8, 3, padding="same", name="second")(x))])
+    teacher = Model(image, layers.Dense(2, name="scores")(layers.GlobalAveragePooling2D(name="mean")(x)))
+    assert "any size" in (own_layers(teacher).uncut or "")
+    own = own_layers(teacher, (20, 24))
+    assert (own.uncut, own.unpruned) == (None, None)
+    assert cut_points(own.model) == ["relu", "sum"]
+    images = np.random.default_rng(0).uniform(0, 255, (3, 20, 24, 3)).astype(np.float32)
+    np.testing.assert_allclose(own.model(images), teacher(images), rtol=1e-4, atol=1e-4)
+    whole = build_whole(own.model, "whole", np.full(3, 1.0), np.zeros(3), False)
+    np.testing.assert_allclose(whole((images - 128) / 128), teacher(images), rtol=1e-3, atol=1e-2)

@@ -156,6 +156,7 @@ def test_the_largest_member_is_a_tenth_of_a_known_teacher() -> None:
     assert largest_by_default(1_000_000) < 400_000
     assert largest_by_default(2_000_000) == pytest.approx(2 * largest_by_default(1_000_000))
     assert largest_by_default(None) == largest_by_default(0) > 0
+    assert largest_by_default(1_000_000, [Target.parse("drop<=0.01")]) == 2 * largest_by_default(1_000_000)
 
 
 def test_the_widest_member_is_the_largest_that_any_bound_lets_in() -> None:

@@ -89,6 +89,17 @@ def test_the_smallest_that_is_within_all_bounds_is_taken() -> None:
     assert fitting("accuracy>=0.9", "size<=120KB") is None
 
 
+def test_one_that_holds_for_sure_goes_before_one_that_only_just_does() -> None:
+    found = [
+        Judged(Cost(1, 10, size), accuracy, 1000) for size, accuracy in ((300, 0.93), (200, 0.915), (100, 0.905))
+    ]
+    bound = [Target.parse("accuracy>=0.9")]
+    assert smallest_that_holds(found, bound, 0.95) == 1  # the standard error is 0.9 points
+    assert smallest_that_holds(found, [Target.parse("drop<=0.045")], 0.95) == 1
+    assert smallest_that_holds(found[2:], bound, 0.95) == 0
+    assert smallest_that_holds(found, [Target.parse("accuracy>=0.94")], 0.95) is None
+
+
 @given(st.lists(st.integers(), max_size=40))
 def test_members_are_looked_at_from_all_over_and_each_once(members: list[int]) -> None:
     assert sorted(spread(members)) == sorted(members)

@@ -80,6 +80,7 @@ def test_an_unfinished_run_says_what_was_asked_for(tmp_path: Path) -> None:
     ("error", "code"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "file"), "disk.full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "file"), "disk.full"),
         (MemoryError(), "memory.exhausted"),
         (type("ResourceExhaustedError", (Exception,), {})(), "memory.exhausted"),
     ],

@@ -14,7 +14,7 @@ from keras import layers, ops
 from learn2compress.core.precision import FileFormat
 from learn2compress.export.convert import to_int8
 from learn2compress.graph.lower import lowered
-from learn2compress.graph.trunk import build_whole, whole_refusal
+from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.measure.accuracy import tflite_probabilities
 from learn2compress.stages.files import ready_to_write
@@ -145,7 +145,7 @@ def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_
     teacher = teacher_with(PIECES[name], photos)
     expected = teacher.predict_on_batch(photos.astype(np.float32))
     assert np.ptp(expected, axis=0).min() > 0.3  # what comes out depends on what goes in
-    assert whole_refusal(teacher) is None
+    assert own_layers(teacher).unpruned is None
     member = build_whole(lowered(teacher), "member", np.ones(3), np.zeros(3), False)
     graph, inputs = folded(member), (photos.astype(np.float32) - 128) / 128
     for form in (member, graph):

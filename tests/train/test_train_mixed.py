@@ -90,6 +90,14 @@ def test_the_tensor_that_was_made_hard_is_found_and_brings_the_accuracy_back(
     assert len(steps) == len(found.sensitivities)
 
 
+def test_where_there_is_no_time_left_the_coarsest_alone_is_tried(hard: tuple[Any, Any, Any], inputs: Any) -> None:
+    graph, twin, labels = hard
+    lost = 1 - accuracy(twin, inputs, labels)
+    found = search(twin, graph, inputs, labels, lambda model: lost, goal=0.0, seconds=0.0)
+    assert [one.layer for one in found.sensitivities] == ["b_depthwise"]
+    assert found.kept == ("b_depthwise",)
+
+
 def test_the_coarsest_rounding_is_known_without_trying(hard: tuple[Any, Any, Any], inputs: Any) -> None:
     graph, twin, _ = hard
     order = coarsest(twin, graph, rounded_tensors(twin), inputs[:16])

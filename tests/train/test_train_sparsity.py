@@ -19,6 +19,7 @@ from learn2compress.train.quantize import quantization_aware_training, quantizat
 from learn2compress.train.settings import SETTINGS
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.sparsity import FEWEST_WEIGHTS, REACHED_AT, MagnitudeMasks, prunable_kernels, zero_share
+from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
 
 SETTING = replace(SETTINGS["prunings"], batch_size=30, momentum=0.8)
@@ -73,6 +74,7 @@ def test_zeros_of_a_family_last_until_the_int8_grid(
     def steps(seconds: float, step_seconds: float, per_epoch: int) -> int:
         return 20
 
+    teacher = trainable(tiny_member(24), "float32", 0.9)
     members, _ = joint_training(
         [Part(tiny_member(32)), Part(tiny_member(16))],
         batches,
@@ -82,7 +84,9 @@ def test_zeros_of_a_family_last_until_the_int8_grid(
         sparsity=0.6,
         seconds=0,
         plan_steps=steps,
+        teacher=teacher,
     )
+    assert zero_share(teacher) == 0  # it learns along, but is asked to lose nothing
     kernels = [np.asarray(member.get_layer("b").kernel) for member in members]
     assert (kernels[0] == 0).mean() == pytest.approx(0.6, abs=0.01)
     assert 0.4 < zero_share(members[0]) < 0.6  # small kernels have none

@@ -105,6 +105,8 @@ class Mixed(Record):
     size_bytes: int
     int8_latency_ms: float
     latency_ms: float
+    int8_peak_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
 
 
 class Model(Record):

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
+from learn2compress.graph import walk
 from learn2compress.graph.slices import Part
+
+
+def of_fixed_size(model: Any, size: tuple[int, int]) -> Any:
+    """A model that takes images of any size, made for this one; a model that says which it takes stays as it is.
+
+    Args:
+        model: any; what is no functional or sequential model stays as it is.
+        size: (height, width).
+    """
+    whole = walk.functional(model)
+    if not walk.is_functional(whole) or len(whole.inputs) != 1:
+        return model
+    shape = tuple(whole.inputs[0].shape)
+    if len(shape) != 4 or None not in shape[1:3]:
+        return model
+    image = keras.Input((*size, *shape[3:]), dtype=whole.inputs[0].dtype, name=whole.inputs[0].name)
+    return keras.Model(image, whole(image), name=whole.name)
 
 
 def at_size(part: Part, size: tuple[int, int]) -> Part:

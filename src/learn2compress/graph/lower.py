@@ -8,6 +8,7 @@ and a product, arithmetic with numbers a `Rescaling`, and an activation that no 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -43,12 +44,30 @@ def lowered(model: Any) -> keras.Model:
     Raises:
         UnreadableGraphError: a part of it is code.
     """
-    graph = read_graph(model)
+    graph = _apart(read_graph(model))
     lowering = _Lowering(graph)
     copy, _ = rebuild(graph, graph.calls, lowering.twin)
     for fill in lowering.fills:
         fill()
     return copy
+
+
+def _apart(graph: Graph) -> Graph:
+    """The graph with a layer of its own for each call of one that has no weights: one ReLU may serve all blocks."""
+    names, taken, seen = dict(graph.layer_names), set(graph.layer_names.values()), set()
+    calls = []
+    for call in graph.calls:
+        layer, name = call.operation, call.name
+        if id(layer) in seen and isinstance(layer, keras.Layer) and not layer.weights and kind_of(layer):
+            base, count = graph.layer_names[id(layer)], 2
+            while (name := f"{base}_{count}") in taken:
+                count += 1
+            layer = type(layer).from_config(_settings(layer, name))
+            names[id(layer)] = name
+            taken.add(name)
+        seen.add(id(layer))
+        calls.append(replace(call, operation=layer, name=name))
+    return replace(graph, calls=tuple(calls), layer_names=names)
 
 
 class _Lowering:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from learn2compress.graph import walk
 from learn2compress.graph.calls import Graph, UnreadableGraphError, kind_of, read_graph
+from learn2compress.graph.input_size import of_fixed_size
 from learn2compress.graph.lower import lowered
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
@@ -38,11 +39,18 @@ class OwnLayers:
     unpruned: str | None
 
 
-def own_layers(model: Any) -> OwnLayers:
-    """What can be made of the layers of a teacher; of None, which is none that has layers, nothing."""
+def own_layers(model: Any, size: tuple[int, int] | None = None) -> OwnLayers:
+    """What can be made of the layers of a teacher; of None, which is none that has layers, nothing.
+
+    Args:
+        model: the teacher.
+        size: (height, width) of its images, where it takes any.
+    """
     if model is None:
         nothing = "the teacher is not a Keras model"
         return OwnLayers(None, nothing, nothing)
+    if size is not None:
+        model = of_fixed_size(model, size)
     try:
         strange = _strange(read_graph(model))
     except UnreadableGraphError as error:
@@ -52,21 +60,6 @@ def own_layers(model: Any) -> OwnLayers:
     if unreadable:
         return OwnLayers(simple, unreadable, strange or unreadable)
     return OwnLayers(simple, _uncut(simple), strange or _unpruned(simple))
-
-
-def trunk_refusal(model: Any) -> str | None:
-    """Why the teacher's graph can't serve as a trunk; None when it can."""
-    return own_layers(model).uncut
-
-
-def whole_refusal(model: Any) -> str | None:
-    """Why the teacher as a whole can't serve as a member; None when it can."""
-    return own_layers(model).unpruned
-
-
-def simplified(model: Any) -> Any:
-    """The form in which a teacher's graph is cut."""
-    return own_layers(model).model
 
 
 def _uncut(model: Any) -> str | None:

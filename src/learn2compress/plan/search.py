@@ -19,6 +19,8 @@ SHARES = (3 / 4, 1 / 2)
 IN_STEPS_OF = 8
 SMALLEST_INPUT = 24
 ABOUT_EQUAL = 1.01
+# Standard errors of the accuracy on validation images.
+MARGIN = 1.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 T = TypeVar("T")
 
@@ -30,10 +32,17 @@ class Judged:
     Attributes:
         cost: what it takes.
         accuracy: of the float model, as a fraction of 1.
+        images: on how many; 0 where the accuracy is known exactly.
     """
 
     cost: Cost
     accuracy: float
+    images: int = 0
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, as a fraction of 1."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.images) if self.images else 0.0
 
 
 def asks_for_search(targets: Sequence[Target]) -> bool:
@@ -89,18 +98,23 @@ def smaller_inputs(input_size: tuple[int, int]) -> list[tuple[int, int]]:
 def smallest_that_holds(judged: Sequence[Judged], bounds: Sequence[Target], teacher_accuracy: float) -> int | None:
     """Number of the smallest that is within all the bounds, of equally large ones that of the least work; or None.
 
+    Other images are met later, and rounding: one that holds its bounds on accuracy and drop by a standard error goes
+    before those that only just do.
+
     Args:
         judged: trained ones and others.
         bounds: of one of the `bound_sets`.
         teacher_accuracy: on the same validation images.
     """
 
-    def holds(one: Judged) -> bool:
-        values = {"accuracy": one.accuracy, "drop": teacher_accuracy - one.accuracy}
+    def holds(one: Judged, margin: float) -> bool:
+        accuracy = one.accuracy - margin * one.standard_error
+        values = {"accuracy": accuracy, "drop": teacher_accuracy - accuracy}
         values |= {metric: value(one.cost) for metric, value in PLANNED.items()}
         return all(target.holds(values[target.metric]) for target in bounds)
 
-    holding = [number for number, one in enumerate(judged) if holds(one)]
+    just = [number for number, one in enumerate(judged) if holds(one, 0.0)]
+    holding = [number for number in just if holds(judged[number], MARGIN)] or just
     if not holding:
         return None
     # The same layers for images of another size take some bytes more or less.

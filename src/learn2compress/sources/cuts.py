@@ -12,7 +12,7 @@ from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Star
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part
-from learn2compress.graph.trunk import build_trunk, cut_points, simplified
+from learn2compress.graph.trunk import build_trunk, cut_points, own_layers
 from learn2compress.graph.walk import weight_layers
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate
@@ -32,7 +32,7 @@ class TeacherCuts:
 
     @cached_property
     def _graph(self) -> keras.Model:
-        return simplified(self._teacher.keras_model)
+        return own_layers(self._teacher.keras_model, self._teacher.input_size).model
 
     def candidates(self) -> list[Candidate]:
         """Every cut."""

@@ -14,11 +14,10 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.channels import FEWEST_CHANNELS, Channels, find_channels
 from learn2compress.graph.input_size import at_size
-from learn2compress.graph.lower import lowered
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.slices import Part
 from learn2compress.graph.surgery import prune, remaining_calls
-from learn2compress.graph.trunk import build_whole
+from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.graph.walk import is_weight_layer
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import PRICES, Candidate
@@ -102,7 +101,8 @@ class TeacherPrunings:
         """The channel analysis of the teacher in the form of a member."""
         preprocess = self._teacher.preprocess
         scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
-        return find_channels(build_whole(lowered(self._teacher.keras_model), "whole", scale, offset, preprocess.bgr))
+        own = own_layers(self._teacher.keras_model, self._teacher.input_size)
+        return find_channels(build_whole(own.model, "whole", scale, offset, preprocess.bgr))
 
     @cached_property
     def order(self) -> PruningOrder:

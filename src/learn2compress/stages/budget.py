@@ -18,6 +18,8 @@ from learn2compress.train.mirroring import mirroring_is_harmless
 
 # However small a member is, running it takes this share of the teacher's time: reading images, calling.
 LEAST_SHARE = 0.2
+# Of the budget, for all members; few need it.
+MIXED_SHARE, LEAST_MIXED_SECONDS = 0.1, 10.0
 # LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
 PLAIN_KERNELS = {"int16x8": 20}
 
@@ -65,6 +67,13 @@ def planned_phases(
 def search_seconds(plan: Plan, options: Options) -> float:
     """Time for looking at the members that are not trained; without end where a recipe tells the number of steps."""
     return math.inf if options.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
+
+
+def mixed_seconds(plan: Plan, options: Options) -> float:
+    """Time for a member's search for what stays in float32; without end where a recipe tells the number of steps."""
+    if options.training.joint_steps:
+        return math.inf
+    return max(LEAST_MIXED_SECONDS, MIXED_SHARE * options.budget_seconds / len(plan.specs))
 
 
 def finish_estimate(

@@ -56,7 +56,8 @@ class Course:
         """What was asked for, with all that was found out on the way: it makes the same family again."""
         training = {
             **asdict(self.plan.settings),
-            "joint_steps": self.joint.steps,
+            # A run by the recipe has nothing to try: what the trial gave the members is part of their training.
+            "joint_steps": self.plan.trial_steps + self.joint.steps,
             "quantization_steps": self.tuning.steps if self.tuning else None,
         }
         return asked.model_copy(

@@ -51,8 +51,12 @@ class TrainingJob:
     seconds: float
 
 
-def check_backend_available(backend: str, data: Any) -> None:
-    """Refuses a backend that is not installed, and data that no other process can read.
+def check_backend_available(backend: str, **inputs: Any) -> None:
+    """Refuses a backend that is not installed, and inputs that no other process can read.
+
+    Args:
+        backend: as asked for.
+        inputs: what the data is made of, by the names of options; None where nothing was given.
 
     Raises:
         InputError: `backend.missing` or `backend.data`.
@@ -65,12 +69,14 @@ def check_backend_available(backend: str, data: Any) -> None:
             f"--backend {backend} needs a package that is not installed.",
             f"pip install 'learn2compress[{backend}]', or [cuda] for NVIDIA GPUs; or leave out --backend.",
         )
-    if not isinstance(data, str | Path):
-        raise InputError(
-            "backend.data",
-            f"Training on {backend} happens in a process of its own, which can't see a {type(data).__name__}.",
-            "give the data as a path, or leave out the backend.",
-        )
+    for name, value in inputs.items():
+        if value is not None and not isinstance(value, str | Path):
+            raise InputError(
+                "backend.data",
+                f"Training on {backend} happens in a process of its own, which can't see the {type(value).__name__} "
+                f"given as {name}.",
+                f"give {name} as a path, or leave out the backend.",
+            )
 
 
 @dataclass(frozen=True)

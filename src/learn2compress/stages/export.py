@@ -21,10 +21,12 @@ from learn2compress.core.progress import Progress
 from learn2compress.core.target import Target
 from learn2compress.export.verify import verify
 from learn2compress.export.write import write_member
+from learn2compress.inputs.splits import balanced_sample
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.accuracy import softmax, tflite_probabilities
 from learn2compress.measure.latency import latencies
+from learn2compress.measure.memory import peak_memory_bytes
 from learn2compress.plan.budget import VERIFIED_IMAGES
 from learn2compress.stages.files import calibration_images, file_specs, ready_to_write
 from learn2compress.stages.float_parts import float_parts, kept_for
@@ -47,6 +49,7 @@ class Export:
     Attributes:
         task, teacher, dataset: of the run.
         options: how the files are written, and whether zeros among the weights were asked for.
+        mixed_seconds: for a member's search for what stays in float32.
         run: its state.
         progress: gets a unit for each file.
     """
@@ -55,6 +58,7 @@ class Export:
     teacher: Teacher
     dataset: Dataset
     options: Options
+    mixed_seconds: float
     run: Checkpoints
     progress: Progress
 
@@ -99,10 +103,10 @@ class Export:
     def _best(self, member: TrainedMember, spec: MemberSpec, written: FileFormat) -> dict[str, Any]:
         """The record of the file; with tensors in float32 where int8 costs too much and the bounds allow it."""
         rounded = written.kind.rounded_in_training
-        wider = kept_wider(member, self.options, self.run, self.progress) if rounded else None
+        wider = kept_wider(member, self.options, self.mixed_seconds, self.run, self.progress) if rounded else None
         try:
             file = self._file(member, spec, written, wider)
-            if broken := _bounds_broken_by_widening(file):
+            if broken := bounds_broken_by_widening(file):
                 self.progress.note(f"{spec.name} stays int8: with parts in float32 it is beyond {broken}")
                 file = self._file(member, spec, written, None)
         except VerificationError as error:
@@ -144,9 +148,10 @@ class Export:
         # A small validation split is made up for by training images: one tie among 60 is no disagreement.
         count = min(VERIFIED_IMAGES, len(dataset.validation))
         more = min(VERIFIED_IMAGES - count, len(dataset.train))
-        split_counts = [(dataset.validation, count), (dataset.train, more)]
-        from_file = np.concatenate([tflite_probabilities(path, part, np.arange(n)) for part, n in split_counts if n])
-        from_model = np.concatenate([predict(complete, part, size, most=n) for part, n in split_counts if n])
+        counts = [(dataset.validation, count), (dataset.train, more)]
+        chosen = [(part, balanced_sample(part.labels, n)) for part, n in counts if n]
+        from_file = np.concatenate([tflite_probabilities(path, part, indices) for part, indices in chosen])
+        from_model = np.concatenate([predict(complete, part, size, indices) for part, indices in chosen])
         if written.output == "logits":
             from_model = softmax(from_model)
         assert from_model.shape[1] == dataset.classes  # the head was built for the data's classes
@@ -184,7 +189,7 @@ class Export:
         )
 
 
-def _bounds_broken_by_widening(member: WrittenMember) -> str:
+def bounds_broken_by_widening(member: WrittenMember) -> str:
     """The bounds that the member was chosen for, and holds only as int8 throughout; empty where there are none."""
     mixed = member.mixed
     if mixed is None:
@@ -192,11 +197,12 @@ def _bounds_broken_by_widening(member: WrittenMember) -> str:
     pairs = {
         "size": (mixed.int8_size_bytes, mixed.size_bytes),
         "latency": (mixed.int8_latency_ms, mixed.latency_ms),
+        "memory": (mixed.int8_peak_memory_bytes, mixed.peak_memory_bytes),
     }
     broken = []
     for target in map(Target.parse, member.spec.targets):
-        int8, own = pairs.get(target.metric, (0.0, 0.0))
-        if target.metric in pairs and target.holds(int8) and not target.holds(own):
+        int8, own = pairs.get(target.metric, (None, None))
+        if int8 is not None and own is not None and target.holds(int8) and not target.holds(own):
             broken.append(target.text)
     return " and ".join(broken)
 
@@ -226,4 +232,6 @@ def _cost(
         size_bytes=path.stat().st_size,
         int8_latency_ms=of_int8.median,
         latency_ms=own.median,
+        int8_peak_memory_bytes=peak_memory_bytes(int8),
+        peak_memory_bytes=peak_memory_bytes(path),
     )

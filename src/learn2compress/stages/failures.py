@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import ENOSPC
+from errno import EDQUOT, ENOSPC
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
@@ -20,11 +20,12 @@ def legible_failures(run: Checkpoints) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != ENOSPC:
+        if error.errno not in (ENOSPC, EDQUOT):
             raise
+        full = "The disk is full" if error.errno == ENOSPC else "Your quota on this disk is used up"
         raise InputError(
             "disk.full",
-            f"The disk is full: {error.filename or run.folder} could not be written.",
+            f"{full}: {error.filename or run.folder} could not be written.",
             "free some disk, then give the same command again: it goes on from where it was.",
         ) from error
     except Exception as error:

@@ -11,8 +11,7 @@ import numpy as np
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
-from learn2compress.graph.lower import lowered
-from learn2compress.graph.trunk import build_whole, whole_refusal
+from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.stages.baselines import direct_accuracy
 from learn2compress.train.trainable import plain, with_pixels
@@ -26,16 +25,16 @@ def trainable_teacher(teacher: Teacher) -> keras.Model:
     Raises:
         InputError: `teacher.not_trainable`.
     """
-    refusal = whole_refusal(teacher.keras_model)
-    if refusal:
+    own = own_layers(teacher.keras_model, teacher.input_size)
+    if own.unpruned:
         raise InputError(
             "teacher.not_trainable",
-            f"The teacher can't be trained along with its students: {refusal}.",
+            f"The teacher can't be trained along with its students: {own.unpruned}.",
             "leave out --teacher joint: a teacher that stays as it is may be anything.",
         )
     preprocess = teacher.preprocess
     scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
-    return build_whole(lowered(teacher.keras_model), "teacher", scale, offset, preprocess.bgr)
+    return build_whole(own.model, "teacher", scale, offset, preprocess.bgr)
 
 
 @dataclass(frozen=True)

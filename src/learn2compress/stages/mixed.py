@@ -10,6 +10,7 @@ import numpy as np
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
+from learn2compress.inputs.splits import balanced_sample
 from learn2compress.stages.trained_member import TrainedMember
 from learn2compress.train.mixed import TRIED_ALONE, float_layers, rounded_tensors, search, widened
 from learn2compress.train.quantize import folded, right
@@ -41,6 +42,7 @@ class Wider(NamedTuple):
 def kept_wider(
     member: TrainedMember,
     options: Options,
+    seconds: float,
     run: Checkpoints,
     progress: Progress,
 ) -> Wider | None:
@@ -49,6 +51,7 @@ def kept_wider(
     Args:
         member: after quantization-aware training; the loss is measured on its validation split.
         options: with what may be lost.
+        seconds: when they are over, no further tensor is tried.
         run: remembers what was found.
         progress: gets a note where something was looked for.
     """
@@ -56,7 +59,7 @@ def kept_wider(
         return None
     found: dict[str, Any] | None = run.recall(
         f"mixed precision of {member.spec.name}",
-        lambda: _find(member, options, progress),
+        lambda: _find(member, options, seconds, progress),
     )
     if not found:
         return None
@@ -68,7 +71,7 @@ def kept_wider(
     return Wider(widened(member.quantized, template, found["kept"]), layers, found)
 
 
-def _find(member: TrainedMember, options: Options, progress: Progress) -> dict[str, Any] | None:
+def _find(member: TrainedMember, options: Options, seconds: float, progress: Progress) -> dict[str, Any] | None:
     spec, quantized, validation, size = member.spec, member.quantized, member.dataset.validation, member.size
     assert quantized is not None  # whoever asks has seen to it
     labels = validation.labels
@@ -83,7 +86,7 @@ def _find(member: TrainedMember, options: Options, progress: Progress) -> dict[s
         progress.note(f"{said}, but {100 * rounding:.1f} by rounding itself: nothing is kept in float32")
         return None
     images = int(np.clip(SENSITIVITY_PIXELS // (size[0] * size[1]), FEWEST_IMAGES, MOST_IMAGES))
-    chosen = np.arange(min(images, len(validation)))
+    chosen = balanced_sample(labels, images)
     # A file that gives logits as integers has to round them.
     last = quantized.layers[-1].name.removesuffix("_quant")
     with progress.stage(
@@ -98,6 +101,7 @@ def _find(member: TrainedMember, options: Options, progress: Progress) -> dict[s
             goal=options.mixed_loss,
             keep_rounded=(last,) if options.formats[0].output == "logits" else (),
             advance=stage.advance,
+            seconds=seconds,
         )
     if not result.kept or loss - result.loss < LEAST_BROUGHT_BACK * loss:
         progress.note(f"{said}; no tensor, nor a few, brings half of it back in float32: it stays int8")

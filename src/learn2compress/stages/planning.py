@@ -48,6 +48,7 @@ class Plan:
         start: what joint training sets before its first step.
         spares: members to look at after joint training, where that decides which one is asked for; the first ones
             are from all over.
+        trial_steps: that the members were trained in a trial.
     """
 
     specs: tuple[MemberSpec, ...]
@@ -60,6 +61,7 @@ class Plan:
     reason: str
     start: Start
     spares: tuple[Spare, ...] = ()
+    trial_steps: int = 0
 
 
 def plan_families(
@@ -107,7 +109,7 @@ def plan_family(
         ConversionError: a member can't be written.
     """
     progress.note(f"{source.words}: {source.reason}")
-    largest = largest_by_default(teacher.parameters)
+    largest = largest_by_default(teacher.parameters, options.targets)
     narrows: dict[str, list[Candidate]] = {}
     over: dict[str, float] = {}
     # Estimates are of int8; where a size is bounded, they start from what the precision asked for takes.

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, Images
@@ -19,6 +18,7 @@ from learn2compress.core.progress import Progress
 from learn2compress.core.target import QUALITY, bound_sets
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.arrays import ArraySplit
+from learn2compress.inputs.splits import balanced_sample
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import score
 from learn2compress.plan.search import Judged, smallest_that_holds
@@ -50,7 +50,9 @@ class Lookout:
         self._models: dict[int, keras.Model] = {}
         # Reading and changing images takes longer than running a small member on them: once for all members.
         self._batches = batches.remembered()
-        self._split, self._count = dataset.validation, min(JUDGED_IMAGES, len(dataset.validation))
+        self._split = dataset.validation
+        self._chosen = balanced_sample(self._split.labels, JUDGED_IMAGES)
+        self._labels = self._split.labels[self._chosen]
         self._images: dict[tuple[int, int], Images] = {}
 
     def member(self, number: int) -> tuple[MemberSpec, Part, Cost]:
@@ -71,17 +73,20 @@ class Lookout:
         """On validation images, as a fraction of 1."""
         model = self.member(number)[1].model
         size = model.input_shape[1:3]
-        labels = self._split.labels[: self._count]
-        return score(predict(model, ArraySplit(self._of_size(size), labels), size), labels).accuracy
+        return score(predict(model, ArraySplit(self._of_size(size), self._labels), size), self._labels).accuracy
+
+    @property
+    def images(self) -> int:
+        """How many images members are judged on."""
+        return len(self._chosen)
 
     def taught(self, teacher: Teacher) -> float:
         """The teacher's accuracy on the same images."""
-        labels = self._split.labels[: self._count]
-        return score(teacher.predict(self._of_size(teacher.input_size)), labels).accuracy
+        return score(teacher.predict(self._of_size(teacher.input_size)), self._labels).accuracy
 
     def _of_size(self, size: tuple[int, int]) -> Images:
         if size not in self._images:
-            self._images[size] = self._split.batch(np.arange(self._count), size)
+            self._images[size] = self._split.batch(self._chosen, size)
         return self._images[size]
 
 
@@ -110,7 +115,7 @@ def with_fitting_members(
         seconds: when they are over, no further member is looked at.
     """
     lookout, trained = Lookout(plan, members, batches, dataset), len(plan.specs)
-    judged = [Judged(lookout.cost(number), lookout.accuracy(number)) for number in range(trained)]
+    judged = [Judged(lookout.cost(n), lookout.accuracy(n), lookout.images) for n in range(trained)]
     taught = lookout.taught(teacher)
     began, before = time.monotonic(), 0.0
 
@@ -131,7 +136,7 @@ def with_fitting_members(
                 break
             accuracy, until = run.recall(key, partial(look_at, number))
             before = until if known else before
-            judged.append(Judged(lookout.cost(number), accuracy))
+            judged.append(Judged(lookout.cost(number), accuracy, lookout.images))
     kept = {number: lookout.member(number) for number in range(trained)}
     for bounds in bound_sets(options.targets):
         if not any(target.metric in QUALITY for target in bounds):

@@ -34,7 +34,6 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     recipe = Recipe.compose(job.recipe)
     options = Options.of(recipe)
     plan = saved_plan(folder, job.joint_plan)
-    use_all_devices(plan.settings.batch_size, progress)
     keras.utils.set_random_seed(options.seed)
     dataset = IMAGE_CLASSIFICATION.load_dataset(
         recipe.data, test_data=recipe.test_data or None, labels=recipe.labels or None, seed=options.seed
@@ -42,6 +41,7 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)
     batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, options.seed)
+    use_all_devices(batches.batch_size, progress)
     training = Training(folder, options, progress, lambda: _say(kept=True))
     # Loading Keras and the data again is part of the time that this was given.
     seconds = max(1.0, job.seconds - (time.perf_counter() - started)) if job.seconds else 0.0

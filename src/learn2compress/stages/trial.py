@@ -77,4 +77,4 @@ def best_by_trial(
     others = ", ".join(said[:best] + said[best + 1 :])
     reason = f"in a trial, size for size, {said[best]} of the validation images right against {others}"
     progress.note(f"{plan.words}: {reason}")
-    return replace(plan, reason=reason, start="as built", parts=trained)
+    return replace(plan, reason=reason, start="as built", parts=trained, trial_steps=tried[best].steps)

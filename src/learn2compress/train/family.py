@@ -73,10 +73,11 @@ def joint_training(
         fit_heads(family, batches)
     elif not begun and start == "stems":
         whiten_stems(members, batches.batch(0)[0])
-    masks = MagnitudeMasks(family.trainable_variables, sparsity)
+    masks = MagnitudeMasks(family.student_variables, sparsity)
     steps = begun.steps if begun else plan_steps(seconds, time_joint_step(family, batches), len(batches))
     if seconds and not begun:
-        seconds -= time.perf_counter() - started  # building the step takes up to a minute
+        # Building the step takes up to a minute. Where it took all the time, the fewest steps are trained.
+        seconds = max(1.0, seconds - (time.perf_counter() - started))
     trained = fit(
         family,
         batches,

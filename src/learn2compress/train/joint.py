@@ -97,6 +97,7 @@ class JointFamily(keras.Model):
         for tail, slices in zip(self.tails, self._maps, strict=True):
             pairs = zip(tail.trainable_variables, slices.shared, strict=True)
             self._trained += [variable for variable, shared in pairs if shared is None]
+        self._students = list(self._trained)
         if teacher is not None:
             self._trained += teacher.trainable_variables
         self.built = True
@@ -110,6 +111,11 @@ class JointFamily(keras.Model):
     def trainable_variables(self) -> list[Any]:
         """Each variable that is trained, once: the members hold copies of their own beside them."""
         return self._trained
+
+    @property
+    def student_variables(self) -> list[Any]:
+        """Those of the members, each once, without the teacher's."""
+        return self._students
 
     @property
     def trainable_weights(self) -> list[Any]:

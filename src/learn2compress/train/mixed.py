@@ -7,6 +7,8 @@ any rounding. The worst are kept in float32, one after the other, until the loss
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -24,6 +26,8 @@ TRIED_ALONE = 12
 STATISTICS_IMAGES = 16
 # After the first, only so many of those that hurt most alone are tried together with what is kept.
 TRIED_TOGETHER = 6
+# Of the time there is, for the tensors alone.
+ALONE_SHARE = 0.6
 BATCH = 64
 SUFFIX = "_quant"
 # What the converter gives the scale of their input where they are given none.
@@ -146,6 +150,7 @@ def search(
     goal: float,
     keep_rounded: Collection[str] = (),
     advance: Callable[[], None] = lambda: None,
+    seconds: float = math.inf,
 ) -> Widened:
     """Leaves out the rounding of the tensors that hurt most, until the loss is at most `goal`.
 
@@ -158,7 +163,9 @@ def search(
         goal: fraction of 1.
         keep_rounded: layers that are not tried.
         advance: called after each tensor.
+        seconds: when they are over, no further tensor is tried; what was found till then stands.
     """
+    started = time.monotonic()
     for layer in template.layers:
         if layer.weights:
             layer.set_weights(quantized.get_layer(layer.name).get_weights())
@@ -171,8 +178,11 @@ def search(
         return float(np.abs(found - expected).sum(axis=1).mean() / 2), float((found.argmax(axis=1) == labels).mean())
 
     whole, right = measured(())
-    alone = []
-    for name in coarsest(quantized, template, candidates, inputs[:STATISTICS_IMAGES])[:TRIED_ALONE]:
+    alone: list[Sensitivity] = []
+    few = inputs[:: max(1, len(inputs) // STATISTICS_IMAGES)]  # from all over: neighbours may be of one class
+    for name in coarsest(quantized, template, candidates, few)[:TRIED_ALONE]:
+        if alone and time.monotonic() - started > ALONE_SHARE * seconds:
+            break
         distance, accuracy = measured((name,))
         alone.append(Sensitivity(name, 1 - distance / max(whole, 1e-9), accuracy - right))
         advance()
@@ -180,7 +190,7 @@ def search(
     order = [found.layer for found in alone if found.distance > 0]
     kept: list[str] = []
     model, loss, left = quantized, lost(quantized), whole
-    while order and loss > goal and len(kept) < MOST_WIDE:
+    while order and loss > goal and len(kept) < MOST_WIDE and (not kept or time.monotonic() - started < seconds):
         tried = order[:1] if not kept else order[:TRIED_TOGETHER]
         results = {name: measured((*kept, name))[0] for name in tried}
         best = min(results, key=lambda name: results[name])

@@ -83,7 +83,7 @@ def quantization_aware_training(
         # The steps that are timed also calibrate: the first batch sets the ranges, later ones pull them to the mean.
         step_seconds = time_step(family, batches, on_step=lambda number: track(1 / (number + 1)))
         track(TRACKING_RATE)
-        seconds -= time.perf_counter() - started if seconds else 0
+        seconds = max(1.0, seconds - (time.perf_counter() - started)) if seconds else 0.0
         steps = plan_steps(seconds, step_seconds, len(batches))
     frozen = False
 
@@ -137,15 +137,18 @@ def unquantized(quantized: keras.Model, template: keras.Model) -> keras.Model:
     return template
 
 
-def predict(model: keras.Model, split: ImageSplit, size: tuple[int, int], most: int | None = None) -> Outputs:
-    """Outputs (images, classes) of a member, float32, for the first `most` images of a split (default: all)."""
-    count = len(split) if most is None else min(most, len(split))
+def predict(
+    model: keras.Model, split: ImageSplit, size: tuple[int, int], indices: NDArray[np.int64] | None = None
+) -> Outputs:
+    """Outputs (images, classes) of a member, float32, for these images of a split (default: all)."""
+    chosen = np.arange(len(split)) if indices is None else indices
+    count = len(chosen)
     batch = max(1, min(PREDICTION_BATCH, PREDICTED_PIXELS // (size[0] * size[1])))
     outputs = []
     for start in range(0, count, batch):
         # The last batch is filled up: for every other shape the model would be compiled once more, which takes
         # longer than running it.
-        images = split.batch(np.arange(start, min(start + batch, count)), size)
+        images = split.batch(chosen[start : start + batch], size)
         images = np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0)), mode="edge")
         found = np.asarray(model.predict_on_batch((images.astype(np.float32) - 128) / 128), np.float32)
         outputs.append(found[: count - start])
