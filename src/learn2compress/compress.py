@@ -12,7 +12,7 @@ import keras
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import TargetsUnmetError
-from learn2compress.core.family import NOT_GIVEN, Family
+from learn2compress.core.family import NOT_GIVEN, Accuracy, Family
 from learn2compress.core.folder import cache_folder, check_folder, complete, run_folder
 from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
@@ -297,10 +297,10 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     if learning is not None:
         with clock.stage("improved teacher"):
-            improved = improved_teacher(learning, teacher, dataset, run.staging, progress)
+            improved = improved_teacher(learning, teacher, dataset, run, progress)
             notes.append(improved.sentence)
             if improved.better:
-                soft, _ = soft_labels(improved.teacher, views, dataset.classes, cache_folder(), progress)
+                soft, _ = soft_labels(improved.labeller, views, dataset.classes, cache_folder(), progress)
                 batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
@@ -334,7 +334,11 @@ def hand_over(
     with clock.stage("measurement"):
         paths = [*baselines, *(member.path for member in written)]
         # A file that was given may want its pixels prepared in another way than ours: the teacher itself is asked.
-        direct = direct_accuracy(teacher, dataset) if teacher.given_file or not baselines else None
+        direct = None
+        if teacher.given_file or not baselines:
+            direct = Accuracy.model_validate(
+                run.recall("accuracy of the teacher itself", lambda: direct_accuracy(teacher, dataset).model_dump())
+            )
         known = {baselines[0]: direct} if baselines and direct else {}
         measured = measure_files(paths, dataset, progress, run.recall, known)
 

@@ -20,6 +20,8 @@ from learn2compress.train.mirroring import mirroring_is_harmless
 LEAST_SHARE = 0.2
 # Of the budget, for all members; few need it.
 MIXED_SHARE, LEAST_MIXED_SECONDS = 0.1, 10.0
+# Keras, which judges a jointly trained teacher, takes so many times as long as LiteRT, which labels.
+JUDGED_SLOWNESS = 1.5
 # LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
 PLAIN_KERNELS = {"int16x8": 20}
 
@@ -52,8 +54,9 @@ def planned_phases(
         finish = finish_estimate(plan, dataset, baselines, rate, precisions)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         if options.teacher == "joint":
-            # What it has become labels all views anew.
-            remaining -= run.recall("views", int) * len(dataset.train) / rate
+            # What it has become labels all views anew, after it and what it was were run on the two other splits.
+            judged = 2 * JUDGED_SLOWNESS * (len(dataset.validation) + len(dataset.test))
+            remaining -= (run.recall("views", int) * len(dataset.train) + judged) / rate
         share = plan.settings.quantization_share if options.rounded_in_training else 0.0
         return asdict(phases(remaining, finish, share))
 
