@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
+from learn2compress.core.evenly import evenly
 from learn2compress.core.member import Cost
 from learn2compress.core.target import QUALITY, Target
 from learn2compress.plan.members import PLANNED, Candidate
@@ -21,7 +22,6 @@ SMALLEST_INPUT = 24
 ABOUT_EQUAL = 1.01
 # Standard errors of the accuracy on validation images.
 MARGIN = 1.0
-GOLDEN_RATIO = (5**0.5 - 1) / 2
 T = TypeVar("T")
 
 
@@ -86,7 +86,7 @@ def of_other_proportions(uneven: Sequence[Candidate], chosen: Sequence[Candidate
 
 def spread(members: Sequence[T]) -> list[T]:
     """In an order in which those looked at first are from all over: there may not be time for all."""
-    return [members[number] for number in sorted(range(len(members)), key=lambda number: number * GOLDEN_RATIO % 1)]
+    return [members[number] for number in sorted(range(len(members)), key=evenly)]
 
 
 def smaller_inputs(input_size: tuple[int, int]) -> list[tuple[int, int]]:

@@ -8,12 +8,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from learn2compress.core.evenly import evenly
 from learn2compress.graph.prefix import common_prefix, frontier, leading_prefix
 from learn2compress.graph.slices import Along, Positions, SliceMap, slices_within, unshared
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import resized, scaled
-
-_GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 class JointFamily(keras.Model):
@@ -234,12 +233,12 @@ def trains_narrow(step: int, share: float, narrow_share: float) -> bool:
     As long as the widest learns fast, what the others learn from it is soon out of date.
 
     Args:
-        step: its number; multiples of the golden ratio spread the chosen ones evenly.
+        step: its number; those that are chosen lie evenly.
         share: of the training that is done, 0 to 1.
         narrow_share: of the steps of a whole training.
     """
     often = share ** (1 / narrow_share - 1)  # its mean over the training is the share asked for
-    return step == 0 or step * _GOLDEN_RATIO % 1 < often
+    return step == 0 or evenly(step) < often
 
 
 def _hits(logits: Any, labels: Any) -> Any:
