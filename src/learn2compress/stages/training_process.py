@@ -22,6 +22,7 @@ from learn2compress.stages.elsewhere import INTERRUPTED, TrainingJob
 from learn2compress.stages.saved import saved_plan
 from learn2compress.stages.training import Training
 from learn2compress.tasks import IMAGE_CLASSIFICATION
+from learn2compress.train.devices import use_all_devices
 from learn2compress.train.fit import LabelledViews
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import trainable
@@ -52,16 +53,6 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
         plan = saved_plan(folder, job.plan)
         members = [trainable(part.model, "float32", plan.settings.momentum) for part in plan.parts]
     training.quantized(plan, members, batches, seconds)
-
-
-def use_all_devices(batch_size: int, progress: Progress) -> None:
-    """Splits each batch over as many local devices as divide it evenly; each holds all weights."""
-    devices = keras.distribution.list_devices()
-    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
-    if count > 1:
-        parallel = keras.distribution.DataParallel(devices=devices[:count], auto_shard_dataset=False)
-        keras.distribution.set_distribution(parallel)
-    progress.note(f"training on {count} of {len(devices)} local devices: {', '.join(devices[:count])}")
 
 
 def _say(**message: Any) -> None:

@@ -1,0 +1,76 @@
+"""On JAX a batch is split over the machine's devices, and the members learn the same as on one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from learn2compress.core.processes import environment
+
+SCRIPT = """
+import json
+import keras
+import numpy as np
+from keras import layers
+from learn2compress.core.progress import Progress
+from learn2compress.train.devices import use_all_devices
+from learn2compress.train.fit import compile_family
+from learn2compress.train.joint import JointFamily
+from learn2compress.train.trainable import trainable
+
+notes = []
+use_all_devices(BATCH, Progress(lambda event: notes.append(event.message)))
+keras.utils.set_random_seed(0)
+
+
+def member(width):
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU()(layers.BatchNormalization(name="bn")(layers.Conv2D(width, 3, name="a")(image)))
+    return keras.Model(image, layers.Dense(3, name="b")(layers.GlobalAveragePooling2D()(x)))
+
+
+members = [trainable(member(width), "float32", 0.9) for width in (16, 8)]
+family = JointFamily(members, 2.0, 0.3)
+compile_family(family, keras.optimizers.SGD(0.1))
+random = np.random.default_rng(0)
+losses = []
+for step in range(3):
+    images = random.integers(0, 256, (BATCH, 8, 8, 3), np.uint8)
+    labels = images.mean(axis=(1, 2)).argmax(axis=1)
+    soft = np.log(0.1 + 0.7 * np.eye(3, dtype=np.float32)[labels])
+    losses.append(float(family.train_on_batch(images, (labels, soft), return_dict=True)["loss"]))
+devices = len(family.trainable_variables[0].value.sharding.device_set)
+print(json.dumps({"notes": notes, "losses": losses, "devices": devices}))
+"""
+
+
+def trained_on(devices: int, batch: int) -> dict[str, Any]:
+    """What a process with so many devices says of three steps."""
+    flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, "-c", SCRIPT.replace("BATCH", str(batch))]
+    done = subprocess.run(command, env=environment(**flags), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is an extra")
+def test_a_batch_that_is_split_over_devices_teaches_the_same() -> None:
+    alone, together = trained_on(1, 24), trained_on(4, 24)
+    assert (alone["devices"], together["devices"]) == (1, 4)
+    assert together["notes"] == ["training on 4 of 4 local devices: cpu:0, cpu:1, cpu:2, cpu:3"]
+    assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("batch", "available", "used"), [(256, 8, 8), (60, 8, 6), (6, 4, 3), (7, 4, 1), (1, 4, 1), (256, 1, 1)]
+)
+def test_as_many_devices_are_used_as_divide_the_batch(batch: int, available: int, used: int) -> None:
+    from learn2compress.train.devices import dividing
+
+    assert dividing(batch, available) == used
