@@ -157,6 +157,9 @@ def main() -> None:
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
     "or MEAN,STD.  [default: auto]",
 )
+@click.option(
+    "--input-size", metavar="SIZE", help="224 or 192x256 (height x width), for a model that takes images of any size."
+)
 @click.option("--model-input", "input_name", metavar="NAME", help="The model's input that takes the image.")
 @click.option("--model-output", "output_name", metavar="NAME", help="The model's output (or tensor) of the scores.")
 @click.option(
@@ -274,26 +277,24 @@ def _command_line() -> str:
 @click.argument("model", type=PATH, required=False)
 @click.option("--data", type=PATH, help="Look at this data, and at how the model does on it.")
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
-@click.option(
-    "--model-input", "input_name", metavar="NAME", default="", help="The model's input that takes the image."
-)
-@click.option("--model-output", "output_name", metavar="NAME", default="", help="The model's output of the scores.")
+@click.option("--preprocess", default="auto", help="As for compress.")
+@click.option("--input-size", metavar="SIZE", default="auto", help="As for compress.")
+@click.option("--model-input", "input_name", metavar="NAME", default="", help="As for compress.")
+@click.option("--model-output", "output_name", metavar="NAME", default="", help="As for compress.")
 @as_json
 @_errors
-def inspect(
-    model: Path | None, data: Path | None, labels: Path | None, input_name: str, output_name: str, as_json: bool
-) -> None:
+def inspect(model: Path | None, data: Path | None, labels: Path | None, as_json: bool, **options: str) -> None:
     """Say what MODEL is and how it could be compressed, or what is in DATA, or both."""
     if model is None:
-        _inspect_data(data, as_json)
+        _inspect_data(data, labels, as_json)
         return
     from learn2compress.inspection import inspect_model
     from learn2compress.report.tables.model import model_tables
 
-    _show(inspect_model(model, data, labels, input_name, output_name), as_json, model_tables)
+    _show(inspect_model(model, data, labels, **options), as_json, model_tables)
 
 
-def _inspect_data(data: Path | None, as_json: bool) -> None:
+def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None:
     if data is None:
         raise InputError(
             "option.model", "There is nothing to inspect.", "write l2c inspect MODEL, or l2c inspect --data DATA."
@@ -302,7 +303,7 @@ def _inspect_data(data: Path | None, as_json: bool) -> None:
     from learn2compress.report.tables.data import data_tables
 
     with _listeners(as_json) as listeners:
-        found = inspect_data(data, listeners)
+        found = inspect_data(data, listeners, labels)
     _show(found, as_json, data_tables)
 
 

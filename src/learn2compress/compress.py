@@ -79,6 +79,7 @@ def compress(
     route: str | None = None,
     teacher: str | None = None,
     preprocess: str | None = None,
+    input_size: str | int | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
     seed: int | None = None,
@@ -118,6 +119,8 @@ def compress(
         teacher: `fixed`, the default, or `joint`: a copy of it is trained along with its students and written to
             `teacher.keras`.
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
+        input_size: `224` or `192x256` (height x width), for a model that takes images of any size; `auto`, the
+            default, takes the data's own, or 224 where they are photos.
         input_name, output_name: which input and output of the model to use, where it has several.
         seed: of every random choice; 0 by default.
         sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
@@ -160,6 +163,7 @@ def compress(
         "route": route,
         "teacher": teacher,
         "preprocess": preprocess,
+        "input_size": None if input_size is None else str(input_size),
         "input_name": input_name,
         "output_name": output_name,
         "seed": seed,
@@ -204,6 +208,7 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
         asked.model,
         dataset=dataset,
         preprocess=options.preprocess,
+        input_size=options.input_size,
         names=Names(options.input_name, options.output_name),
         progress=progress,
     )

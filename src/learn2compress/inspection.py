@@ -9,22 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.errors import ConversionError, InputError
-from learn2compress.core.options import check_seed
+from learn2compress.core.options import check_seed, read_size
 from learn2compress.core.progress import Listener, Progress
 
 # LiteRT crashes when it is asked for far more threads than there are.
 MOST_THREADS = 256
 
 
-def inspect_data(data: Path, listeners: Sequence[Listener] = ()) -> dict[str, Any]:
-    """What is in a data set; see `inputs.survey.survey`."""
+def inspect_data(data: Path, listeners: Sequence[Listener] = (), labels: Path | None = None) -> dict[str, Any]:
+    """What is in a data set; see `inputs.survey.survey`. `labels` names its classes."""
     from learn2compress.inputs.survey import load_surveyed
 
-    return load_surveyed(data, progress=Progress(*listeners))[1]
+    return load_surveyed(data, labels=labels, progress=Progress(*listeners))[1]
 
 
 def inspect_model(
-    model: Path, data: Path | None = None, labels: Path | None = None, input_name: str = "", output_name: str = ""
+    model: Path,
+    data: Path | None = None,
+    labels: Path | None = None,
+    *,
+    preprocess: str = "auto",
+    input_size: str = "auto",
+    input_name: str = "",
+    output_name: str = "",
 ) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it.
 
@@ -32,6 +39,8 @@ def inspect_model(
         model: path of a model file.
         data: path of labelled images.
         labels: path of the names of the model's outputs.
+        preprocess: what the teacher wants done to pixels, or `auto`.
+        input_size: of the images, where the model takes any.
         input_name, output_name: which of the model's inputs and outputs to use.
     """
     from learn2compress.inputs.model_files.kinds import check_model_file
@@ -45,7 +54,9 @@ def inspect_model(
     from learn2compress.train.fake_quant import float_by_nature
 
     dataset, surveyed = load_surveyed(data, labels=labels) if data else (None, None)
-    teacher = load_teacher(model, dataset=dataset, names=Names(input_name, output_name))
+    size = read_size(input_size)
+    names = Names(input_name, output_name)
+    teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, input_size=size, names=names)
     keras_model = teacher.keras_model
     own = own_layers(keras_model, teacher.input_size)
     found: dict[str, Any] = {

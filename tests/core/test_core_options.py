@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.options import Options
+from learn2compress.core.options import Options, read_size
 from learn2compress.core.recipe import Recipe
 
 
@@ -20,6 +20,10 @@ from learn2compress.core.recipe import Recipe
         ({"students": 2.5}, "option.students"),
         ({"students": "3"}, "option.students"),
         ({"budget": "5s"}, "option.budget"),
+        ({"input_size": "big"}, "option.input_size"),
+        ({"input_size": "0"}, "option.input_size"),
+        ({"input_size": "1x2x3"}, "option.input_size"),
+        ({"input_size": "224x"}, "option.input_size"),
         ({"budget": 29.9}, "option.budget"),
         ({"budget": float("nan")}, "option.budget"),
         ({"budget": -60}, "option.budget"),
@@ -47,3 +51,8 @@ def test_options_are_read_into_plain_values() -> None:
 
 def test_a_budget_may_be_a_number_of_seconds() -> None:
     assert Options.of(Recipe.model_construct(budget=90)).budget_seconds == 90
+
+
+@pytest.mark.parametrize(("text", "size"), [("auto", None), ("224", (224, 224)), ("192x256", (192, 256))])
+def test_the_size_of_images_is_a_side_or_height_and_width(text: str, size: tuple[int, int] | None) -> None:
+    assert read_size(text) == size

@@ -23,7 +23,7 @@ def compared(model: Any) -> Any:
     before = [np.asarray(weight) for weight in model.weights]
     images = rng.normal(0, 2, (4, *SHAPE)).astype(np.float32)
     simple = lowered(model)
-    np.testing.assert_allclose(simple(images), model(images), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(simple(images, training=False), model(images, training=False), rtol=1e-4, atol=1e-5)
     for now, then in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(np.asarray(now), then)
     return simple
@@ -54,6 +54,37 @@ def test_a_layer_with_weights_that_serves_often_stays_one() -> None:
     convolution = layers.Conv2D(3, 3, padding="same", name="again")
     simple = compared(keras.Model(image, convolution(convolution(image))))
     assert len(simple.weights) == 2
+
+
+RANDOM = sorted({name for name in dir(layers) if name.startswith("Random")} - {"RandomCrop", "RandomApply"})
+ONLY_IN_TRAINING = [*RANDOM, "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"]
+SETTINGS = {
+    "RandomColorJitter": {},
+    "RandomContrast": {"factor": 0.3},
+    "RandomFlip": {},
+    "RandomPosterization": {"factor": 4},
+    "GaussianNoise": {"stddev": 1.0},
+    "GaussianDropout": {"rate": 0.5},
+    "AlphaDropout": {"rate": 0.5},
+    "ActivityRegularization": {"l2": 0.1},
+    "RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3},
+    "RandomZoom": {"height_factor": 0.3},
+    "RandomElasticTransform": {},
+    "RandomErasing": {},
+    "RandomGaussianBlur": {},
+    "RandomPerspective": {},
+    "RandomShear": {"x_factor": 0.2, "y_factor": 0.2},
+    "RandomGrayscale": {},
+    "RandomInvert": {},
+}
+
+
+@pytest.mark.parametrize("kind", ONLY_IN_TRAINING)
+def test_what_does_something_in_training_only_is_gone(kind: str) -> None:
+    image = keras.Input(SHAPE)
+    x = getattr(layers, kind)(**SETTINGS.get(kind, {"factor": 0.3}))(image)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 3, name="a")(x)))
+    assert kinds(simple) == ["Conv2D"]
 
 
 ACTIVATIONS = sorted(set(dir(keras.activations)) - {"get", "serialize", "deserialize", "glu", "threshold"})

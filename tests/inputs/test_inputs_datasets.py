@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.decode import Facts, ImageFile
 
@@ -53,6 +56,57 @@ def test_a_class_may_be_called_train(make_folder):
 def test_classes_of_other_splits_are_matched_by_name(make_folder):
     counts = {"train/a": 8, "train/b": 8, "train/c": 8, "test/c": 2, "test/b": 1}
     assert list(load_dataset(make_folder(counts)).test.labels) == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("on_disk", "in_file"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_may_be_written_in_another_way_in_the_labels_than_on_disk(make_folder, tmp_path, on_disk, in_file):
+    root = make_folder({unicodedata.normalize(on_disk, name): 5 for name in ("Äpfel", "Birnen")})
+    (tmp_path / "labels.txt").write_text(unicodedata.normalize(in_file, "Äpfel\nBirnen\n"), encoding="utf-8")
+    assert load_dataset(root, labels=tmp_path / "labels.txt").class_names == ("Äpfel", "Birnen")
+
+
+def test_two_folders_that_only_accents_tell_apart_are_refused(make_folder):
+    root = make_folder({"Birnen": 5, **{unicodedata.normalize(form, "Äpfel"): 5 for form in ("NFC", "NFD")}})
+    with pytest.raises(InputError, match="two folders for the class") as caught:
+        load_dataset(root)
+    assert caught.value.code == "dataset.class_names"
+
+
+def test_names_that_are_no_utf_8_are_told_in_a_way_that_can_be_written(make_folder):
+    root = make_folder({"a": 40, "b": 40})
+    broken = os.fsencode(root / "a") + b"/k\xe4se.png"
+    with open(broken, "wb") as file:  # noqa: PTH123 - a name in bytes
+        file.write(b"no image")
+    notes = " ".join(load_dataset(root).notes)
+    assert "k\ufffdse.png" in notes
+    assert notes.encode()
+
+
+def test_photos_that_can_not_be_read_are_warned_of(make_folder):
+    root = make_folder({"a": 20, "b": 20})
+    for number in range(3):
+        (root / "a" / f"{number}.HEIC").write_bytes(b"x")
+    events = []
+    load_dataset(root, progress=Progress(events.append))
+    (warning,) = [event.message for event in events if event.kind == "warning"]
+    assert "3 photos left out: .heic" in warning
+
+
+def test_labels_that_count_from_1_are_told_what_to_subtract():
+    with pytest.raises(InputError) as caught:
+        load_dataset((X, Y + 1))
+    assert "subtract 1" in caught.value.fix
+    with pytest.raises(InputError) as caught:
+        load_dataset((X, Y * 2))
+    assert "subtract 1" not in caught.value.fix
+
+
+def test_an_array_of_objects_is_named(tmp_path):
+    path = tmp_path / "objects.npz"
+    np.savez(path, x_train=X, y_train=Y, class_names=np.array(list("abcd"), dtype=object))
+    with pytest.raises(InputError, match="class_names") as caught:
+        load_dataset(path)
+    assert (caught.value.code, "dtype=str" in caught.value.fix) == ("dataset.object_array", True)
 
 
 def test_labels_set_the_order_of_classes(make_folder, tmp_path):

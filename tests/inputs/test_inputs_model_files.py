@@ -339,6 +339,26 @@ def test_onnx_weights_outside_the_folder_are_not_read(tmp_path):
         assert caught.value.code == code
 
 
+def test_onnx_weights_beside_the_file_are_read_by_a_link_too(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    real = tmp_path / "real"
+    real.mkdir()
+    model = onnx.load(onnx_file(real / "m.onnx"))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save_model(
+        model,
+        real / "m.onnx",
+        save_as_external_data=True,
+        location="m.data",
+        size_threshold=0,
+    )
+    assert (real / "m.data").is_file()
+    (tmp_path / "link").symlink_to(real)
+    for folder in ("real", "link"):
+        check_model_file(tmp_path / folder / "m.onnx")
+
+
 def test_without_onnx_runtime_the_error_names_the_extra(tmp_path, monkeypatch):
     path = onnx_file(tmp_path / "m.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

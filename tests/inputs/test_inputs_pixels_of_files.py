@@ -39,6 +39,8 @@ EXACT = {
     "palette_alpha.png": (PALETTE, {"transparency": 1}, COLOURS),
     "deep.png": (Image.fromarray(GREY.astype(np.uint16) * 257), {}, as_grey(GREY)),
     "rgb.bmp": (Image.fromarray(PIXELS), {}, PIXELS),
+    "rgb.tif": (Image.fromarray(PIXELS), {}, PIXELS),
+    "packed.tiff": (Image.fromarray(PIXELS), {"compression": "tiff_lzw"}, PIXELS),
     "palette.bmp": (PALETTE, {}, COLOURS),
     "palette.gif": (PALETTE, {}, COLOURS),
     "lossless.webp": (Image.fromarray(PIXELS), {"lossless": True}, PIXELS),
@@ -53,7 +55,7 @@ def test_lossless_files_give_their_pixels(tmp_path, name):
     assert np.array_equal(np.asarray(decode(tmp_path / name)), expected)
 
 
-@pytest.mark.parametrize("name", ["rgb.jpg", "rgb.webp", "cmyk.jpg", "grey.jpg"])
+@pytest.mark.parametrize("name", ["rgb.jpg", "rgb.jfif", "rgb.webp", "cmyk.jpg", "grey.jpg"])
 def test_lossy_files_give_nearly_their_pixels(tmp_path, name):
     image, expected = Image.fromarray(SMOOTH), SMOOTH
     if name.startswith("cmyk"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def fingerprints(data) -> list[str]:
         ("a.csv", lines([(p, "7", c) for p, c in ROWS], header="file,width,label\n")),
         ("a.csv", "\ufeff" + lines(header="path,label\n").replace("\n", "\r\n")),
         ("a.csv", lines([(f'"{p}"', f'" {c} "') for p, c in ROWS], header='"path","label"\n\n')),
+        ("a.csv", lines([(f'"{p}"', f' "{c}"') for p, c in ROWS], header='"path", "label"\n')),
         ("a.csv", lines(separator=";", header="path;label\n")),
         ("a.csv", lines([(p.replace("/", "\\"), c) for p, c in ROWS])),
         ("a.TSV", lines(separator="\t")),
@@ -55,6 +57,15 @@ def test_a_table_of_every_form_gives_what_the_folder_gives(photos, name, text):
     dataset = load_dataset(table(photos, text, name))
     assert dataset.class_names == ("cat", "dog")
     assert fingerprints(photos / name) == fingerprints(photos)
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_may_be_written_in_another_way_in_the_table_than_on_disk(make_folder, on_disk, in_table):
+    names = [unicodedata.normalize(on_disk, name) for name in ("Äpfel", "Birnen")]
+    photos = make_folder(dict.fromkeys(names, 6), name="photos")
+    rows = [(f"{name}/{i:03}.png", name) for name in ("Äpfel", "Birnen") for i in range(6)]
+    dataset = load_dataset(table(photos, unicodedata.normalize(in_table, lines(rows))))
+    assert dataset.class_names == ("Birnen", "Äpfel")
 
 
 def test_absolute_paths_and_paths_above_the_table_are_read(photos, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import load_teacher
 
@@ -116,6 +117,11 @@ def test_a_grey_model_teaches_colour_images(keras):
 def test_a_model_of_any_size_takes_the_data_s(make, dataset):
     assert load_teacher(make(size=(None, None)), dataset=dataset).input_size == (8, 8)
     assert load_teacher(make(size=(None, None)), dataset=dataset, input_size=(16, 16)).input_size == (16, 16)
+    large = load_dataset((np.kron(dataset.train.stacked, np.ones((1, 41, 1, 1), np.uint8)), dataset.train.labels))
+    events = []
+    teacher = load_teacher(make(size=(None, None)), dataset=large, progress=Progress(events.append))
+    assert teacher.input_size == (224, 224)
+    assert any("--input-size" in event.message for event in events)
     with pytest.raises(InputError) as caught:
         load_teacher(make(size=(None, None)))
     assert caught.value.code == "teacher.size_unknown"

@@ -1,4 +1,4 @@
-"""Class names that come back from a file as they went in: the labels file in a model has one a line."""
+"""Names as people write them, such that they come back from a file as they went in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import unicodedata
 
 # Unicode categories that no name may hold: control, surrogate, line separator, paragraph separator.
 _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def composed(name: str) -> str:
+    """The name with its accents written the one way (NFC): macOS writes `Ä` in a file name as `A` and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
+def printable(text: str) -> str:
+    """The text with a question mark in a box for what is none: a file name may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_one_line(name: str) -> bool:

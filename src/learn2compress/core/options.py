@@ -34,6 +34,7 @@ class Options:
     budget_seconds: float
     route: str
     preprocess: str
+    input_size: tuple[int, int] | None
     input_name: str
     output_name: str
     seed: int
@@ -102,6 +103,7 @@ class Options:
             budget_seconds=seconds,
             route=recipe.route,
             preprocess=recipe.preprocess,
+            input_size=read_size(recipe.input_size),
             input_name=recipe.input_name,
             output_name=recipe.output_name,
             seed=seed,
@@ -117,6 +119,24 @@ class Options:
             mixed=recipe.mixed == "auto",
             mixed_loss=recipe.mixed_loss,
         )
+
+
+def read_size(text: str) -> tuple[int, int] | None:
+    """(height, width) of `224` or `192x256`; None of `auto`.
+
+    Raises:
+        InputError: `option.input_size`.
+    """
+    if text == "auto":
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and 0 < int(side) < 10**6 for side in sides):
+        raise InputError(
+            "option.input_size",
+            f"--input-size {text!r} is no size of an image.",
+            "give a side, such as 224, or height and width, such as 192x256.",
+        )
+    return int(sides[0]), int(sides[-1])
 
 
 def check_seed(seed: object) -> None:

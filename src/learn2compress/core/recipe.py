@@ -102,6 +102,7 @@ class Recipe(_Section):
     route: str = "auto"
     teacher: Literal["fixed", "joint"] = "fixed"
     preprocess: str = "auto"
+    input_size: str = "auto"
     input_name: str = ""
     output_name: str = ""
     sparsity: float = 0.0

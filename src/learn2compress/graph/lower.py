@@ -335,6 +335,24 @@ def _quotient(number: float, tensor_first: bool) -> tuple[float, float] | None:
     return (1 / number, 0.0) if tensor_first and number else None
 
 
+def _nothing(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    """A layer that does something in training only, which a teacher is not in any more."""
+    return lambda tensor: tensor
+
+
+# Augmentation and noise that Keras' own tutorials put into the model. Not among them: `RandomCrop`, which crops the
+# middle in inference, and what works on images and labels together.
+_ONLY_IN_TRAINING = (
+    *(
+        f"Random{what}"
+        for what in (
+            *("Brightness", "ColorDegeneration", "ColorJitter", "Contrast", "ElasticTransform", "Erasing", "Flip"),
+            *("GaussianBlur", "Grayscale", "Hue", "Invert", "Perspective", "Posterization", "Rotation", "Saturation"),
+            *("Sharpness", "Shear", "Translation", "Zoom"),
+        )
+    ),
+    *("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"),
+)
 _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Conv2D": _convolution,
     "DepthwiseConv2D": _with_kernel,
@@ -344,6 +362,7 @@ _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "ReLU": _leaky_relu_or_relu,
     "CustomScaleLayer": _scaled_sum,
     "StochasticDepth": _stochastic_depth,
+    **dict.fromkeys(_ONLY_IN_TRAINING, _nothing),
 }
 _OPERATIONS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Add": _arithmetic(lambda number, first: (1.0, number), layers.Add),

@@ -30,13 +30,16 @@ def read_npz(path: Path) -> Source:
         InputError: `dataset.unreadable_npz`, `dataset.zip_bomb`, `dataset.object_array`, `dataset.npz_keys`, or
             what `read_arrays` raises.
     """
+    name = ""
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise zipfile.BadZipFile("it is no archive of arrays")
             _refuse_bomb(path, file)
-            arrays = {name: file[name] for name in file.files if _names_a_part(name)}
             found = list(file.files)
+            arrays = {}
+            for name in filter(_names_a_part, found):
+                arrays[name] = file[name]
     except (
         OSError,
         EOFError,
@@ -47,10 +50,13 @@ def read_npz(path: Path) -> Source:
         ValueError,
     ) as error:
         if "allow_pickle" in str(error) and "Object arrays" in str(error):
+            called = f", {name}," if name else ""
             raise InputError(
                 "dataset.object_array",
-                f"{path} holds an array of Python objects, which could carry code and is not read.",
-                "save arrays of numbers: np.savez(path, x_train=np.stack(images), y_train=np.array(labels)).",
+                f"{path} holds an array of Python objects{called} which could carry code and is not read.",
+                "save the names as text: class_names=np.array(names, dtype=str)."
+                if name == "class_names"
+                else "save arrays of numbers: np.savez(path, x_train=np.stack(images), y_train=np.array(labels)).",
             ) from error
         raise InputError(
             "dataset.unreadable_npz",

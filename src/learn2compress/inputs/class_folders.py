@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.names import composed
 from learn2compress.core.progress import Progress
-from learn2compress.inputs.decode import EXTENSIONS
+from learn2compress.inputs.decode import EXTENSIONS, OTHER_PHOTOS
 from learn2compress.inputs.folders import FolderSplit
 from learn2compress.inputs.scan import decodable, list_images, subfolders
 from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
@@ -43,7 +44,8 @@ def read_folder(folder: Path, progress: Progress) -> Source:
     files, skipped = decodable(folder, paths, progress)
     found = iter(files)
     parts: dict[str, SourceSplit] = {}
-    names = {part: tuple(c.name for c in subfolders(where)) for part, where in layout.items()}
+    names = {part: tuple(composed(c.name) for c in subfolders(where)) for part, where in layout.items()}
+    _refuse_same_names(layout, names)
     for part in layout:
         kept, labels = [], []
         for label, listing in enumerate(listing for (p, _), listing in listings.items() if p == part):
@@ -56,6 +58,12 @@ def read_folder(folder: Path, progress: Progress) -> Source:
     others = sum((listing.others for listing in listings.values()), Counter[str]())
     if others:
         notes.append(f"{counted(others.total(), 'file')} that are no images ignored ({listed(sorted(others))})")
+    photos = {kind: count for kind, count in others.items() if kind in OTHER_PHOTOS}
+    if photos:
+        progress.warn(
+            f"{counted(sum(photos.values()), 'photo')} left out: {listed(sorted(photos))} can't be read; convert to "
+            "JPEG what should be learned from"
+        )
     return Source(parts, names, str(folder), (*notes, *skipped))
 
 
@@ -102,6 +110,18 @@ def _refuse_wrapped(inside: list[Path]) -> None:
             f"{only.parent} holds only the folder {only.name}, and that holds the folders.",
             f"give {only} instead.",
         )
+
+
+def _refuse_same_names(layout: dict[str, Path], names: dict[str, tuple[str, ...]]) -> None:
+    for part, found in names.items():
+        doubles = sorted({name for name in found if found.count(name) > 1})
+        if doubles:
+            raise InputError(
+                "dataset.class_names",
+                f"{layout[part]} has two folders for the class {doubles[0]}: their names look the same, but accents "
+                "are written in two ways in them.",
+                "move the images of one into the other.",
+            )
 
 
 def _refuse_nested_classes(classes: list[Path]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from learn2compress.core.dataset import Labels
 from learn2compress.core.errors import InputError
-from learn2compress.core.names import is_one_line
+from learn2compress.core.names import composed, is_one_line
 from learn2compress.inputs.wording import listed
 
 _FIX = "give one whole number per image: 0 for the first class, 1 for the second and so on."
@@ -84,7 +84,7 @@ def as_names(what: str, value: Any) -> tuple[str, ...]:
     )
     if names is None or not all(isinstance(name, str) for name in names):
         raise InputError("dataset.class_names", f"{what} is not a list of texts.", "give one name per class.")
-    names = [name.strip() for name in names]
+    names = [composed(name.strip()) for name in names]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if not names or "" in names or doubles:
         problem = f"names {listed(doubles)} twice" if doubles else "has an empty name" if names else "is empty"

@@ -151,6 +151,7 @@ def refuse_other_class_count(classes: int, class_names: tuple[str, ...], name: s
     raise InputError(
         "teacher.class_count",
         f"{name} tells {counted(classes, 'class', 'classes')} apart, but the data has {len(class_names)}.",
-        "give the data that the model was trained for, with one folder (or label) per class it knows; "
-        "a folder that is no class must not lie among them.",
+        "give the data that the model was trained for, with one folder (or label) per class it knows; a folder that "
+        "is no class must not lie among them. Where the data has only some of the model's classes, name them all "
+        "with --labels FILE, one a line in the order of the model's outputs.",
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
+from learn2compress.core.names import printable
 from learn2compress.core.paths import advice
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.core.recipe import NAMED
@@ -100,6 +101,11 @@ def load_dataset(
 
 
 def _read(data: Any, progress: Progress) -> Source:
+    source = _read_any(data, progress)
+    return replace(source, description=printable(source.description), notes=tuple(map(printable, source.notes)))
+
+
+def _read_any(data: Any, progress: Progress) -> Source:
     if not isinstance(data, (str, Path)):
         return read_value(data)
     if str(data).startswith(NAMED):
@@ -217,10 +223,13 @@ def _refuse_unseen_classes(train: SourceSplit, names: tuple[str, ...]) -> None:
     unseen = [names[i] for i in np.flatnonzero(counts == 0)]
     if unseen:
         noun = "This class has" if len(unseen) == 1 else "These classes have"
+        from_one = unseen == ["0"] and counts[1:].all()
         raise InputError(
             "dataset.empty_class",
             f"{noun} no images in the training data: {listed(unseen)}.",
-            "add images of it, or leave the class out; class indices count from 0 without gaps.",
+            "subtract 1 from the labels: class indices count from 0."
+            if from_one
+            else "add images of it, or leave the class out; class indices count from 0 without gaps.",
         )
 
 

@@ -13,9 +13,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
+from learn2compress.core.names import printable
 from learn2compress.inputs.looks import look_of
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+# Photos too, which Pillow alone does not read.
+OTHER_PHOTOS = (".heic", ".heif", ".avif", ".dng", ".cr2", ".nef", ".arw")
 _ORIENTATION = 0x0112
 _LOOK_PIXELS = 32  # a side; enough to take the look from
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored width is the height people see
@@ -94,7 +97,7 @@ class ImageFile:
 
 def told(path: Path, root: Path) -> str:
     """The path as it is said to people: relative to `root` where it lies below it, with `/`."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return printable((path.relative_to(root) if path.is_relative_to(root) else path).as_posix())
 
 
 @contextmanager

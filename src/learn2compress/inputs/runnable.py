@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Dataset, Images, Labels
 from learn2compress.core.errors import InputError
-from learn2compress.core.progress import Progress
+from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.channels_first import channels_last
 from learn2compress.inputs.classifier import class_count, classifier_shape
 from learn2compress.inputs.model_files.black_box import BlackBox, Names
@@ -24,6 +24,8 @@ from learn2compress.inputs.runner import Runner, callable_runner, keras_runner, 
 
 # Students of ours have two layers at least that need room; larger images than these are not classified on devices.
 SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
+# Larger photos are taken as 224 x 224 where the model doesn't care: no student for 3000 x 4000 runs on a phone.
+LARGEST_TAKEN_OVER, USUAL_SIDE = 320, 224
 _PROBED = 2  # images, to see what comes out
 
 
@@ -87,7 +89,13 @@ class Runnable:
         )
 
 
-def open_model(model: Any, names: Names, dataset: Dataset | None, input_size: tuple[int, int] | None) -> Runnable:
+def open_model(
+    model: Any,
+    names: Names,
+    dataset: Dataset | None,
+    input_size: tuple[int, int] | None,
+    progress: Progress = SILENT,
+) -> Runnable:
     """Makes whatever was given ready to be asked, and tries it on two images.
 
     Args:
@@ -95,6 +103,7 @@ def open_model(model: Any, names: Names, dataset: Dataset | None, input_size: tu
         names: of the input and output to use, where the model has several.
         dataset: tells the input size where the model takes any.
         input_size: (height, width), where the model itself takes any.
+        progress: gets a note where the size is none of the model's own.
 
     Raises:
         InputError: with a code `teacher.…`.
@@ -104,13 +113,13 @@ def open_model(model: Any, names: Names, dataset: Dataset | None, input_size: tu
         keras_model = channels_last(keras_model, name)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
     own = shape.size if shape else box.form.size if box else None
-    size = own or input_size or _size_of(dataset, name)
+    size = own or input_size or _size_of(dataset, name, progress)
     _refuse_strange_size(size, name)
     if input_size is not None and input_size != size:
         raise InputError(
             "teacher.input_size",
-            f"{name} takes images of {size}, not of {input_size}.",
-            "leave out the input size.",
+            f"{name} takes images of {size[0]}x{size[1]}, not of {input_size[0]}x{input_size[1]}.",
+            "leave out --input-size: it is for models that take images of any size.",
         )
     channels = shape.channels if shape else box.form.channels if box else 3
     if keras_model is not None:
@@ -170,17 +179,23 @@ def _with_outputs(model: Any, kept: NDArray[np.int64], name: str, progress: Prog
     return narrowed
 
 
-def _size_of(dataset: Dataset | None, name: str) -> tuple[int, int]:
-    """The images' own size, for a model that takes any: as stored; where sizes differ, their short side."""
+def _size_of(dataset: Dataset | None, name: str, progress: Progress) -> tuple[int, int]:
+    """A size for a model that takes any: the images' own; where sizes differ, their short side; of photos, 224."""
     if dataset is None:
         raise InputError(
             "teacher.size_unknown",
             f"{name} takes images of any size, and nothing says which.",
-            "give the data too (--data), or the input size.",
+            "give the data too (--data), or --input-size, such as 224.",
         )
     some = {dataset.train.image(i).shape for i in range(min(8, len(dataset.train)))}
     height, width = dataset.image_size
-    return (height, width) if len(some) == 1 else (min(height, width),) * 2
+    size = (height, width) if len(some) == 1 else (min(height, width),) * 2
+    if max(size) > LARGEST_TAKEN_OVER:
+        size = (USUAL_SIDE, USUAL_SIDE)
+    progress.note(
+        f"{name} takes images of any size: it gets them as {size[0]}x{size[1]}; --input-size says otherwise"
+    )
+    return size
 
 
 def _refuse_strange_size(size: tuple[int, int], name: str) -> None:

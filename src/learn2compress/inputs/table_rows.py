@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.names import composed
 from learn2compress.inputs.table_columns import LABEL_NAMES, PATH_NAMES, SPLIT_COLUMNS, find_columns
 from learn2compress.inputs.wording import counted, listed, shortened
 
@@ -58,7 +59,9 @@ def read_rows(table: Path) -> Iterator[Row]:
 
 
 def _cells(table: Path, file: TextIO, suffix: str) -> Iterator[Row]:
-    reader = csv.reader(file, delimiter="\t" if suffix == ".tsv" else _delimiter(file), strict=True)
+    reader = csv.reader(
+        file, delimiter="\t" if suffix == ".tsv" else _delimiter(file), strict=True, skipinitialspace=True
+    )
     rows = ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
     sample = list(islice(rows, _SAMPLE))
     if not sample:
@@ -69,7 +72,7 @@ def _cells(table: Path, file: TextIO, suffix: str) -> Iterator[Row]:
     for line, row in islice(chain(sample, rows), int(columns.header), None):
         _refuse_other_width(table, [(line, row)], width)
         split = None if columns.split is None else row[columns.split].strip()
-        yield Row(line, row[columns.path].strip(), row[columns.label].strip(), split)
+        yield Row(line, row[columns.path].strip(), composed(row[columns.label].strip()), split)
 
 
 def _delimiter(file: TextIO) -> str:
@@ -105,7 +108,7 @@ def _objects(table: Path, file: TextIO) -> Iterator[Row]:
             )
         if with_split is None:
             with_split = split is not None
-        yield Row(line, path, label, (split or "") if with_split or split is not None else None)
+        yield Row(line, path, composed(label), (split or "") if with_split or split is not None else None)
 
 
 def _entry(table: Path, line: int, text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,12 +85,11 @@ def _parts(table: Path, rows: Sequence[Row]) -> list[str]:
 def _paths(table: Path, rows: Sequence[Row]) -> list[Path]:
     paths, missing = [], []
     for row in rows:
-        path = table.parent / row.path
-        if not _is_file(path) and "\\" in row.path:
-            path = table.parent / row.path.replace("\\", "/")
-        if not _is_file(path):
+        spellings = [table.parent / text for text in _spellings(row.path)]
+        found = next(filter(_is_file, spellings), None)
+        if found is None:
             missing.append(f"line {row.line}: {row.path}")
-        paths.append(path)
+        paths.append(found or spellings[0])
     if missing:
         raise InputError(
             "dataset.table_missing_files",
@@ -98,6 +98,17 @@ def _paths(table: Path, rows: Sequence[Row]) -> list[Path]:
             f"paths are relative to the folder of the table, {table.parent}; correct them, or remove the lines.",
         )
     return paths
+
+
+def _spellings(path: str) -> list[str]:
+    """The path as it stands, as Windows means it, and with its accents written in the two ways there are."""
+    slashed = path.replace("\\", "/")
+    found = (
+        path,
+        slashed,
+        *(unicodedata.normalize(form, text) for text in (path, slashed) for form in ("NFC", "NFD")),
+    )
+    return list(dict.fromkeys(found))
 
 
 def _is_file(path: Path) -> bool:

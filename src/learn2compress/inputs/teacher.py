@@ -107,7 +107,7 @@ def load_teacher(
     heard: list[Event] = []
     progress = progress.with_listener(heard.append)
     wanted = parse_preprocess(preprocess)
-    opened = open_model(model, names, dataset, input_size)
+    opened = open_model(model, names, dataset, input_size, progress)
     known = _with_known_classes(opened, dataset, progress)
     sample = _sample(dataset, known.size)
     found = _preprocessing(known, wanted, sample, progress)

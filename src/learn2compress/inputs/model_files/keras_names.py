@@ -65,5 +65,5 @@ def _unknown(name: str, end: str, wanted: str, known: list[str]) -> InputError:
     return InputError(
         f"teacher.no_such_{end}",
         f"{name} has no {end} {wanted!r}; it has {listed(known, 8)}.",
-        f"give the name of one of these with --{end}.",
+        f"give the name of one of these with --model-{end}.",
     )

@@ -40,7 +40,7 @@ def _checked(path: Path) -> tuple[int, list[Path]]:
     model = read_message(path, "OnnxModel")
     if not model.ir_version or not model.graph.node or not model.opset:
         raise damaged(path, "it holds no ONNX graph")
-    folder = path.absolute().parent
+    folder = path.absolute().parent.resolve()  # as what lies in it is, below
     files: set[Path] = set()
     for tensor in _tensors(model.graph):
         for entry in tensor.external:

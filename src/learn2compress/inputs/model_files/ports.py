@@ -174,7 +174,7 @@ def _named(ports: Sequence[Port], wanted: str, model: str, end: str) -> Port:
     raise InputError(
         f"teacher.no_such_{end}",
         f"{model} has no {end} {wanted!r}; it has {_shown(ports)}.",
-        f"give the name of one of these with --{end}.",
+        f"give the name of one of these with --model-{end}.",
     )
 
 
