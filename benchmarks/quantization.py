@@ -30,7 +30,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from _harness import HERE, find_data
-from precision import share_of_xnnpack
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +42,7 @@ from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import load_teacher
 from learn2compress.measure.accuracy import tflite_probabilities
+from learn2compress.measure.delegation import delegation
 from learn2compress.measure.host import environment
 from learn2compress.stages.files import ready_to_write
 from learn2compress.stages.float_parts import float_parts
@@ -219,7 +219,9 @@ def row_of(name: str, size: int, dataset: Any, arguments: Any, python: Path | No
                 }
                 for word, path in paths.items()
             },
-            "xnnpack": {word: share_of_xnnpack(path) for word, path in paths.items() if word != "float"},
+            "xnnpack": {
+                word: delegation(path).model_dump(mode="json") for word, path in paths.items() if word != "float"
+            },
             "float_parts": [{"reason": part.reason, "operators": len(part.operators)} for part in parts],
             "seconds": time.perf_counter() - started,
         }

@@ -158,6 +158,7 @@ def _labels_inside(file: Path) -> tuple[str, ...] | None:
 
 def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:
     """Size, latency and memory of files, timed interleaved."""
+    from learn2compress.measure.delegation import delegation
     from learn2compress.measure.graph import describe
     from learn2compress.measure.latency import latencies
     from learn2compress.measure.memory import peak_memory_bytes
@@ -180,6 +181,7 @@ def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:
                 "macs": file.macs,
                 "latency_ms": latency.model_dump(),
                 "peak_memory_bytes": peak_memory_bytes(path, threads=threads),
+                "xnnpack": delegation(path).model_dump(mode="json"),
                 "fully_integer": file.fully_integer,
                 "operators": dict(file.ops),
             }

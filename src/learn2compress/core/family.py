@@ -109,6 +109,20 @@ class Mixed(Record):
     peak_memory_bytes: int | None = None
 
 
+class Delegation(Record):
+    """How many of a file's `operators` XNNPACK runs here, in how many `pieces`, and the names of those `outside`."""
+
+    operators: int
+    delegated: int
+    pieces: int
+    outside: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """`66 of 69 operators, 1 piece`."""
+        return f"{self.delegated} of {self.operators} operators, {self.pieces} piece{'' if self.pieces == 1 else 's'}"
+
+
 class Model(Record):
     """One file and what was measured of it. Teacher, baselines and members all carry these keys.
 
@@ -125,6 +139,7 @@ class Model(Record):
     latency_ms: Latency | None = None
     threads: int = 1
     peak_memory_bytes: int | None = None
+    xnnpack: Delegation | None = None
     ratio_to_teacher: Ratio = Ratio()
     accuracy_drop: float = 0.0
     description: str = ""

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.family import Accuracy, Latency
+from learn2compress.core.family import Accuracy, Delegation, Latency
 from learn2compress.core.progress import Progress, Stage
 from learn2compress.measure.accuracy import accuracy_of, accuracy_record
+from learn2compress.measure.delegation import delegation
 from learn2compress.measure.graph import describe
 from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
@@ -30,6 +31,7 @@ class FileMeasurements:
     accuracy: Accuracy
     latency_ms: Latency
     peak_memory_bytes: int
+    xnnpack: Delegation
 
 
 def _accuracy(path: Path, dataset: Dataset, stage: Stage) -> Accuracy:
@@ -79,6 +81,7 @@ def measure_files(
             accuracy=accuracy,
             latency_ms=timing,
             peak_memory_bytes=peak,
+            xnnpack=delegation(path),
         )
         for path, file, accuracy, timing, peak in zip(paths, described, accuracies, timings, memory, strict=True)
     ]

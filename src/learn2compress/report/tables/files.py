@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from learn2compress.core.units import show_bytes, show_count
 
 
 def files_tables(found: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """What `inspection.measure_paths` found, a row each."""
-    table = Table("file", "bytes", "zipped", "parameters", "MACs", "median ms", "p90 ms", "peak memory")
+    """What `inspection.measure_paths` found, a row each; it fits on 80 columns."""
+    table = Table(
+        Column("file", overflow="fold"),
+        *(
+            Column(name, justify="right", no_wrap=True)
+            for name in ("size", "zipped", "MACs", "median", "p90", "memory")
+        ),
+        Column("XNNPACK", no_wrap=True),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for row in found:
-        latency = row["latency_ms"]
+        latency, taken = row["latency_ms"], row["xnnpack"]
         table.add_row(
-            Text(row["file"]),
-            *(f"{row[key]:,}" for key in ("size_bytes", "zipped_bytes", "parameters", "macs")),
-            f"{latency['median']:.3f}",
-            f"{latency['p90']:.3f}",
-            f"{row['peak_memory_bytes']:,}",
+            Text(Path(row["file"]).name.removesuffix(".tflite")),
+            *(show_bytes(row[key]) for key in ("size_bytes", "zipped_bytes")),
+            show_count(row["macs"]),
+            *(f"{latency[key]:.3g}" for key in ("median", "p90")),
+            show_bytes(row["peak_memory_bytes"]),
+            f"{taken['delegated']}/{taken['operators']} in {taken['pieces']}",
         )
     yield table
+    yield Text("Median and p90 in ms. XNNPACK: operators it runs, in how many pieces. More: --json.", style="dim")
 
 
 def accuracy_lines(found: Mapping[str, Any]) -> Iterator[RenderableType]:
