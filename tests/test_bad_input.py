@@ -243,7 +243,7 @@ DATA = [
     data("cut.npz", "dataset.unreadable_npz", "cut.npz", r"np\.savez"),
     data("pickled.npz", "dataset.object_array", "Python objects", r"np\.savez"),
     data("pickled_labels.npz", "dataset.object_array", "Python objects", r"np\.savez"),
-    data("pickled_names.npz", "dataset.object_array", "Python objects", r"np\.savez"),
+    data("pickled_names.npz", "dataset.object_array", "Python objects, class_names", "dtype=str"),
     data("huge_shape.npz", "dataset.unreadable_npz", "huge_shape.npz", r"np\.savez"),
     data("npz_bomb.npz", "dataset.zip_bomb", "288 MB", r"np\.savez"),
     data("other_keys.npz", "dataset.npz_keys", "images, y_train", "x_train"),

@@ -182,7 +182,7 @@ def unsupported() -> Any:
     from keras import Input, Model, layers
 
     image = Input((20, 20, 3))
-    x = layers.RandomFlip(name="flipper")(image)
+    x = layers.RandomCrop(18, 18, name="cropper")(image)
     x = layers.Conv2D(4, 3)(x)
     return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
 
@@ -301,7 +301,7 @@ def scaled_rows(x: Any) -> Any:
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "not a Keras model"),
-    "unsupported layer": (unsupported, "flipper is a RandomFlip"),
+    "unsupported layer": (unsupported, "cropper is a RandomCrop"),
     "shared layer": (shared_layer, "more than once"),
     "grey": (grey, "RGB"),
     "subclassed": (subclassed, "MyModel"),

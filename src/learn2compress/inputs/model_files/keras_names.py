@@ -6,6 +6,7 @@ from typing import Any
 
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.model_files.black_box import Names
+from learn2compress.inputs.model_files.ports import OPTIONS
 from learn2compress.inputs.wording import listed
 
 
@@ -65,5 +66,5 @@ def _unknown(name: str, end: str, wanted: str, known: list[str]) -> InputError:
     return InputError(
         f"teacher.no_such_{end}",
         f"{name} has no {end} {wanted!r}; it has {listed(known, 8)}.",
-        f"give the name of one of these with --model-{end}.",
+        f"give the name of one of these with {OPTIONS[end]}.",
     )

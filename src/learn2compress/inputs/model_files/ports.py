@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.wording import listed
 
+# What names an input or an output of a model.
+OPTIONS = {"input": "--model-input", "output": "--model-output"}
+
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 WHOLE = ("uint8", "int8", "int32", "int64")
 _CHANNELS = (1, 3)
@@ -174,7 +177,7 @@ def _named(ports: Sequence[Port], wanted: str, model: str, end: str) -> Port:
     raise InputError(
         f"teacher.no_such_{end}",
         f"{model} has no {end} {wanted!r}; it has {_shown(ports)}.",
-        f"give the name of one of these with --model-{end}.",
+        f"give the name of one of these with {OPTIONS[end]}.",
     )
 
 
