@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from learn2compress.apps.folder import export
@@ -18,13 +22,18 @@ from learn2compress.core.family import (
     Model,
     Verification,
 )
-from learn2compress.export.metadata import read_metadata
+from learn2compress.export.metadata import add_metadata, read_metadata
+from learn2compress.export.schema.packing import pack, unpack
+from learn2compress.export.schema.tensors import FLOAT32, INT8, UINT8
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 MEMBER = FIXTURES / "clothing_small.tflite"
 TINY = (10, 12)
 TINY_LABELS = ("no", 'a "quoted" \\ name', "großer Hut")
+TYPES = {"uint8": UINT8, "int8": INT8, "float32": FLOAT32}
+LARGER = np.float32(1e4)
+SOFTMAX = 25  # BuiltinOperator in LiteRT's schema
 
 
 def accuracy(classes: int) -> Accuracy:
@@ -111,6 +120,78 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for ends in ("float32", "int8"):
         path = Path(shutil.copy(FIXTURES / f"tiny_{ends}.tflite", folder / "models" / f"{ends}.tflite"))
         members.append(member(ends, TINY, len(TINY_LABELS), path))
+    return family_of(folder, tuple(members), TINY_LABELS)
+
+
+def changed(source: Path, path: Path, change: Callable[[Any, Any], None]) -> Path:
+    """The file with something changed in what it computes; its labels and normalisation stay."""
+    root, metadata = unpack(source.read_bytes()), read_metadata(source)
+    assert metadata is not None
+    change(root, root.subgraphs[0])
+    about: dict[str, Any] = {"name": "n", "description": "", "version": "1", "author": "", "license": ""}
+    if root.subgraphs[0].tensors[root.subgraphs[0].inputs[0]].type == FLOAT32:
+        about |= {"input_mean": metadata.input_mean, "input_std": metadata.input_std}
+    path.write_bytes(add_metadata(pack(root), labels=metadata.labels, **about))
+    return path
+
+
+def without_softmax(root: Any, graph: Any) -> None:
+    codes = [code.builtinCode for code in root.operatorCodes]
+    (softmax,) = [op for op in graph.operators if codes[op.opcodeIndex] == SOFTMAX]
+    logits, probabilities = softmax.inputs[0], softmax.outputs[0]
+    graph.operators = [op for op in graph.operators if op is not softmax]
+    for op in graph.operators:
+        op.inputs = [logits if index == probabilities else index for index in op.inputs]
+    graph.outputs = [logits if index == probabilities else index for index in graph.outputs]
+    out, stored = graph.tensors[graph.outputs[0]], graph.tensors[logits].quantization
+    if out.type == UINT8:
+        out.quantization.scale, out.quantization.zeroPoint = stored.scale, stored.zeroPoint + 128
+
+
+def with_larger_logits(root: Any, graph: Any) -> None:
+    """Without softmax, and with logits above 88: their exponentials are no float32."""
+    without_softmax(root, graph)
+    last = graph.operators[-1]
+    weights, out = graph.tensors[last.inputs[1]], graph.tensors[last.outputs[0]]
+    if weights.type == FLOAT32:
+        buffer = root.buffers[weights.buffer]
+        buffer.data = (buffer.data.view(np.float32) * LARGER).view(np.uint8)
+    else:
+        for tensor in (weights, out):
+            tensor.quantization.scale = tensor.quantization.scale * LARGER
+
+
+@pytest.fixture(scope="session")
+def logits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A family whose members give logits: those of `tiny`, and as `uint8` that of `clothing`."""
+    folder = tmp_path_factory.mktemp("logits")
+    (folder / "models").mkdir()
+    members = [member("uint8", (96, 96), 10, changed(MEMBER, folder / "models" / "uint8.tflite", without_softmax))]
+    for ends in ("float32", "int8"):
+        path = changed(FIXTURES / f"tiny_{ends}.tflite", folder / "models" / f"{ends}.tflite", with_larger_logits)
+        members.append(member(ends, TINY, len(TINY_LABELS), path))
+    return family_of(folder, tuple(members), TINY_LABELS)
+
+
+@pytest.fixture(scope="session")
+def every_type(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A family with a member for each type of input and of output and for what it gives, `uint8-int8-logits` say.
+
+    Only what the files say of themselves differs: they can be read, but not run.
+    """
+    folder = tmp_path_factory.mktemp("every_type")
+    (folder / "models").mkdir()
+    members = []
+    for input_type, output_type, gives in product(TYPES, TYPES, ("probabilities", "logits")):
+
+        def change(root: Any, graph: Any, ends: tuple[str, str] = (input_type, output_type), to: str = gives) -> None:
+            if to == "logits":
+                without_softmax(root, graph)
+            graph.tensors[graph.inputs[0]].type, graph.tensors[graph.outputs[0]].type = (TYPES[end] for end in ends)
+
+        name = f"{input_type}-{output_type}-{gives}"
+        path = changed(FIXTURES / "tiny_int8.tflite", folder / "models" / f"{name}.tflite", change)
+        members.append(member(name, TINY, len(TINY_LABELS), path))
     return family_of(folder, tuple(members), TINY_LABELS)
 
 

@@ -33,7 +33,17 @@ def kotlinc(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "member"), [("clothing", "small"), ("tiny", "float32"), ("tiny", "int8")])
+@pytest.mark.parametrize(
+    ("family", "member"),
+    [
+        ("clothing", "small"),
+        ("tiny", "float32"),
+        ("tiny", "int8"),
+        ("logits", "float32"),
+        ("logits", "int8"),
+        ("logits", "uint8"),
+    ],
+)
 def test_kotlin_compiles(
     family: str, member: str, tmp_path: Path, kotlinc: list[str], request: pytest.FixtureRequest
 ) -> None:

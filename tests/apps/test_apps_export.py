@@ -161,10 +161,47 @@ def test_a_float_input_that_is_normalised_by_channel_is_refused(tiny: Path, tmp_
     assert caught.value.code == "export.not_a_classifier"
 
 
+@pytest.mark.parametrize("member", ["float32", "uint8"])
+def test_ml_kit_gets_no_logits_and_the_readme_says_why(logits: Path, tmp_path: Path, member: str) -> None:
+    out = learn2compress.export(logits, member, "android", tmp_path / "app")
+    assert not [name for name in files(out) if "MlKit" in name]
+    assert "mlkit" not in (out / "app" / "build.gradle.kts").read_text()
+    readme = (out / "README.md").read_text()
+    assert "There is no code for ML Kit here" in readme
+    assert "- scores that are probabilities, as ML Kit applies no softmax" in readme
+    assert "(found: logits)" in readme
+    assert readme.count("(found:") == 1
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_the_readme_says_what_becomes_of_logits(clothing: Path, logits: Path, tmp_path: Path, target: str) -> None:
+    said = "gives a logit for each class; the code here makes probabilities of them by softmax"
+    out = learn2compress.export(logits, "uint8", target, tmp_path / "logits")
+    assert said in (out / "README.md").read_text()
+    out = learn2compress.export(clothing, "small", target, tmp_path / "probabilities")
+    assert "logit" not in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("family", "member", "named"),
+    [("clothing", "small", True), ("tiny", "int8", False), ("logits", "float32", False)],
+)
+def test_mediapipe_is_named_only_for_files_that_it_takes(
+    family: str, member: str, named: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    out = learn2compress.export(request.getfixturevalue(family), member, "ios", tmp_path / "app")
+    readme = (out / "README.md").read_text()
+    assert ("MediaPipe" in readme) == named
+    assert "no Swift package of its own" in readme
+
+
 @pytest.mark.parametrize("member", ["float32", "int8"])
 @pytest.mark.parametrize("target", ["android", "ios"])
-def test_brackets_close_and_no_blank_is_left(tiny: Path, tmp_path: Path, member: str, target: str) -> None:
-    out = learn2compress.export(tiny, member, target, tmp_path / "app")
+@pytest.mark.parametrize("family", ["tiny", "logits"])
+def test_brackets_close_and_no_blank_is_left(
+    family: str, member: str, target: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    out = learn2compress.export(request.getfixturevalue(family), member, target, tmp_path / "app")
     for name, path in files(out).items():
         if name.endswith((".kt", ".kts", ".swift")):
             code = path.read_text()

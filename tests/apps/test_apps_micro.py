@@ -33,6 +33,41 @@ int main() {
   return fwrite(kModelData, 1, kModelDataLength, stdout) == BYTES ? 0 : 2;
 }
 """
+# Defines what the stubs declare: an interpreter whose output is what it is told.
+FAKE = """
+#include <cstdio>
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+namespace tflite {
+const Model* GetModel(const void*) { return nullptr; }
+template <unsigned int n> TfLiteStatus MicroMutableOpResolver<n>::AddConv2D() { return kTfLiteOk; }
+template <unsigned int n> TfLiteStatus MicroMutableOpResolver<n>::AddFullyConnected() { return kTfLiteOk; }
+template <unsigned int n> TfLiteStatus MicroMutableOpResolver<n>::AddMean() { return kTfLiteOk; }
+template <unsigned int n> TfLiteStatus MicroMutableOpResolver<n>::AddSoftmax() { return kTfLiteOk; }
+MicroInterpreter::MicroInterpreter(const Model*, const MicroOpResolver&, uint8_t*, size_t) {}
+TfLiteStatus MicroInterpreter::AllocateTensors() { return kTfLiteOk; }
+TfLiteStatus MicroInterpreter::Invoke() { return kTfLiteOk; }
+TfLiteTensor* MicroInterpreter::input(size_t) {
+  static float pixels[10 * 12 * 3];
+  static TfLiteTensor tensor = {{pixels}, {0.0f, 0}};
+  return &tensor;
+}
+TfLiteTensor* MicroInterpreter::output(size_t) {
+  static TYPE stored[] = {STORED};
+  static TfLiteTensor tensor;
+  tensor.data.FIELD = stored;
+  tensor.params = {0.5f, -100};
+  return &tensor;
+}
+}  // namespace tflite
+#include "classifier.cc"
+int main() {
+  static uint8_t rgb[kHeight * kWidth * 3];
+  float probabilities[kClasses];
+  if (Classify(rgb, probabilities) || !SetUpClassifier() || !Classify(rgb, probabilities)) return 1;
+  for (float value : probabilities) printf("%.9g\\n", value);
+}
+"""
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
 needs_micro = pytest.mark.skipif(
     sys.platform != "linux" or not available(),
@@ -59,13 +94,49 @@ def test_the_array_is_the_file_byte_by_byte_and_aligned(micro: Path, tmp_path: P
 
 
 @needs_compiler
-@pytest.mark.parametrize(("family", "member"), [("clothing", "small"), ("tiny", "float32"), ("tiny", "int8")])
+@pytest.mark.parametrize(
+    ("family", "member"),
+    [
+        ("clothing", "small"),
+        ("tiny", "float32"),
+        ("tiny", "int8"),
+        ("logits", "float32"),
+        ("logits", "int8"),
+        ("logits", "uint8"),
+    ],
+)
 def test_the_code_compiles_against_the_interpreters_declarations(
     family: str, member: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     out = learn2compress.export(request.getfixturevalue(family), member, "micro", tmp_path / "app")
     command = ["g++", "-Wall", "-Wextra", "-Werror", "-std=c++17", "-fsyntax-only", f"-I{STUBS}", f"-I{out}"]
     subprocess.run([*command, str(out / "classifier.cc")], check=True)
+
+
+@needs_compiler
+@pytest.mark.parametrize("family", ["tiny", "logits"])
+@pytest.mark.parametrize(("member", "stored"), [("float32", (1000.0, 1000.5, 1001.5)), ("int8", (124, 125, 127))])
+def test_the_code_makes_probabilities_of_logits_only(
+    family: str, member: str, stored: tuple[float, ...], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    out = learn2compress.export(request.getfixturevalue(family), member, "micro", tmp_path / "app")
+    blanks = {
+        "TYPE": "float" if member == "float32" else "int8_t",
+        "FIELD": "f" if member == "float32" else "int8",
+        "STORED": ", ".join(map(str, stored)),
+    }
+    code = FAKE
+    for blank, text in blanks.items():
+        code = code.replace(blank, text)
+    (tmp_path / "main.cc").write_text(code)
+    command = ["g++", "-std=c++17", f"-I{STUBS}", f"-I{out}", str(tmp_path / "main.cc"), str(out / "model_data.cc")]
+    subprocess.run([*command, "-o", str(tmp_path / "program")], check=True)
+    done = subprocess.run([str(tmp_path / "program")], capture_output=True, text=True, check=True)
+    # 1000 and 112: neither has an exponential in float32.
+    scores = np.array(stored) if member == "float32" else (np.array(stored) + 100) * 0.5
+    powers = np.exp(scores - scores.max())
+    expected = powers / powers.sum() if family == "logits" else scores
+    np.testing.assert_allclose([float(line) for line in done.stdout.split()], expected, rtol=1e-6)
 
 
 @needs_micro

@@ -83,3 +83,27 @@ def test_members_with_other_types_get_what_they_take(tiny: Path, tmp_path: Path,
     expected = scores if member == "float32" else (scores - zero_point) * scale
     labels = ["no", 'a "quoted" \\ name', "großer Hut"]
     np.testing.assert_allclose([found[label] for label in labels], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("member", ["float32", "int8", "uint8"])
+def test_what_a_member_gives_as_logits_comes_out_as_probabilities(logits: Path, tmp_path: Path, member: str) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    out = learn2compress.export(logits, member, "python", tmp_path / "app")
+    interpreter = Interpreter(str(logits / "models" / f"{member}.tflite"))
+    interpreter.allocate_tensors()
+    image_in: Any = interpreter.get_input_details()[0]
+    scores_out: Any = interpreter.get_output_details()[0]
+    _, height, width, _ = image_in["shape"]
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    found = dict(classify(out, tmp_path / "photo.png")[str(tmp_path / "photo.png")])
+
+    stored = {"float32": (pixels - 127.5) / 127.5, "int8": pixels.astype(int) - 128, "uint8": pixels}[member]
+    interpreter.set_tensor(image_in["index"], stored.astype(image_in["dtype"])[None])
+    interpreter.invoke()
+    scores = interpreter.get_tensor(scores_out["index"])[0].astype(np.float64)
+    scale, zero_point = scores_out["quantization"]
+    powers = np.exp((scores - zero_point) * scale if scale else scores)
+    labels = (out / "labels.txt").read_text(encoding="utf-8").splitlines()
+    np.testing.assert_allclose([found[label] for label in labels], powers / powers.sum(), atol=1e-5)

@@ -20,6 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import learn2compress
+from learn2compress.measure.graph import describe
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = sorted((ROOT / "examples" / "clothing" / "photos" / "test").glob("*/*.jpg"))[::62]
@@ -50,6 +51,28 @@ function next() {
 }
 next();
 </script>
+"""
+
+
+# Stand-ins for LiteRT.js and for what of the browser the module calls: the output is what it is told.
+FAKE_LITERT = """
+export const loadLiteRt = async () => {};
+export class Tensor { delete() {} }
+export const loadAndCompile = async () => ({
+  run: async () => [{data: async () => globalThis.stored, delete() {}}],
+});
+"""
+CLASSIFY = """
+import {readFileSync} from 'node:fs';
+globalThis.stored = STORED;
+globalThis.fetch = async (address) => ({text: async () => readFileSync(address, 'utf8')});
+globalThis.OffscreenCanvas = class {
+  constructor(width, height) { this.size = width * height; }
+  getContext() { return {drawImage() {}, getImageData: () => ({data: new Uint8ClampedArray(4 * this.size)})}; }
+};
+const {Classifier} = await import('./classifier.js');
+const found = await (await Classifier.create()).classify({width: 20, height: 30});
+console.log(JSON.stringify(found.map(({label, probability}) => [label, probability])));
 """
 
 
@@ -132,6 +155,11 @@ def probabilities(path: Path, pixels: np.ndarray) -> np.ndarray:
     return (stored.astype(np.float32) - zero_point) * scale if scale else stored
 
 
+def softmax(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()
+
+
 @pytest.mark.slow
 def test_the_page_says_in_chromium_what_litert_says_in_python(clothing: Path, tmp_path: Path, browser: str) -> None:
     folder = learn2compress.export(clothing, "small", "web", tmp_path / "app")
@@ -152,10 +180,11 @@ def test_the_page_says_in_chromium_what_litert_says_in_python(clothing: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["tiny", "logits"])
 def test_the_page_normalises_for_a_float_member_and_crops_to_the_centre(
-    tiny: Path, tmp_path: Path, browser: str
+    family: str, tmp_path: Path, browser: str, request: pytest.FixtureRequest
 ) -> None:
-    folder = learn2compress.export(tiny, "float32", "web", tmp_path / "app")
+    folder = learn2compress.export(request.getfixturevalue(family), "float32", "web", tmp_path / "app")
     npm(folder, "install")
     pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
     wide = np.concatenate([np.zeros((10, 20, 3), np.uint8), pixels, np.zeros((10, 20, 3), np.uint8)], axis=1)
@@ -163,15 +192,57 @@ def test_the_page_normalises_for_a_float_member_and_crops_to_the_centre(
     (answer,) = shown_by(browser, folder, ["wide.png"], tmp_path / "profile")
     assert answer["state"] == "Done."
     expected = probabilities(folder / "float32.tflite", ((pixels - 127.5) / 127.5).astype(np.float32))
+    if family == "logits":
+        expected = softmax(expected)
     labels = (folder / "labels.txt").read_text().splitlines()
     np.testing.assert_allclose([dict(answer["rows"])[label] for label in labels], expected, atol=1e-4)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
-@pytest.mark.parametrize(("family", "member"), [("clothing", "small"), ("tiny", "float32")])
+@pytest.mark.parametrize(
+    ("family", "member"), [("clothing", "small"), ("tiny", "float32"), ("logits", "float32"), ("logits", "uint8")]
+)
 def test_the_script_is_valid_javascript(
     family: str, member: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder = learn2compress.export(request.getfixturevalue(family), member, "web", tmp_path / "app")
     subprocess.run(["node", "--check", "classifier.js"], cwd=folder, check=True)
     assert "@litertjs/core" in json.loads((folder / "package.json").read_text())["dependencies"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@pytest.mark.parametrize(
+    ("family", "member", "stored", "is_logits"),
+    [
+        ("tiny", "float32", (0.25, 0.5, 0.125), False),
+        ("logits", "float32", (1000.0, 1000.5, 1001.5), True),
+        ("clothing", "small", (10, 20, 30, 40, 50, 60, 2, 4, 6, 8), False),
+        ("logits", "uint8", (10, 20, 30, 40, 50, 60, 255, 254, 6, 8), True),
+    ],
+)
+def test_the_script_makes_probabilities_of_logits_only(
+    family: str,
+    member: str,
+    stored: tuple[float, ...],
+    is_logits: bool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    folder = learn2compress.export(request.getfixturevalue(family), member, "web", tmp_path / "app")
+    library = folder / "node_modules" / "@litertjs" / "core"
+    library.mkdir(parents=True)
+    (library / "package.json").write_text('{"name": "@litertjs/core", "type": "module", "exports": "./index.js"}')
+    (library / "index.js").write_text(FAKE_LITERT)
+    array = "Float32Array" if member == "float32" else "Uint8Array"
+    (folder / "check.mjs").write_text(CLASSIFY.replace("STORED", f"new {array}({json.dumps(stored)})"))
+    done = subprocess.run(["node", "check.mjs"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    scores = np.array(stored, np.float64)
+    if member != "float32":
+        (out,) = describe(folder / f"{member}.tflite").outputs
+        scores = (scores - out.zero_point) * out.scale
+    expected = softmax(scores) if is_logits else scores
+    labels = (folder / "labels.txt").read_text().splitlines()
+    np.testing.assert_allclose([dict(found)[label] for label in labels], expected, rtol=1e-6)
+    assert [probability for _, probability in found] == sorted(dict(found).values(), reverse=True)

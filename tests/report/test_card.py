@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learn2compress.core.family import Family
+from learn2compress.core.family import Delegation, Family
 from learn2compress.report.card import card, write_cards
 
 
@@ -34,6 +34,19 @@ def test_the_card_has_what_was_measured_on_the_file(family: Family) -> None:
     assert "96 x 96" in text
     for name in family.dataset.class_names:
         assert name in text
+
+
+def test_a_file_that_gives_logits_is_not_said_to_give_probabilities(family: Family) -> None:
+    member = family.members[0]
+    said = card(family, member)
+    assert "One probability for each class." in said
+    assert "how pixels and probabilities are stored" in said
+    assert "logit" not in said
+    said = card(family, member.model_copy(update={"output": "logits"}))
+    assert "One logit for each class, of which softmax makes a probability." in said
+    assert "how pixels and logits are stored" in said
+    assert "A probability is what softmax makes of the logits" in said
+    assert "One probability" not in said
 
 
 def test_the_weakest_classes_are_named(family: Family) -> None:
@@ -81,3 +94,10 @@ def test_names_are_text_and_no_markup(family: Family) -> None:
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert "\\*c\\*" in text
     assert "[d](e)" not in text
+
+
+def test_the_card_says_how_much_of_the_file_the_fast_kernels_run(family: Family) -> None:
+    assert "XNNPACK" not in card(family, family.members[0])
+    taken = Delegation(operators=69, delegated=66, pieces=1, outside=("GELU",) * 3)
+    member = family.members[0].model_copy(update={"xnnpack": taken})
+    assert "runs 66 of 69 operators, 1 piece, there" in card(family, member)

@@ -10,7 +10,7 @@ from pathlib import Path
 from learn2compress.core.errors import InputError
 from learn2compress.export.metadata import read_metadata
 from learn2compress.inputs.display_names import LOCALE
-from learn2compress.measure.graph import describe
+from learn2compress.measure.graph import describe, gives_logits
 
 TYPES = ("UINT8", "INT8", "FLOAT32")
 
@@ -25,7 +25,8 @@ class AppModel:
         height, width: of the input, in pixels.
         input_type, output_type: `UINT8`, `INT8` or `FLOAT32`.
         input_mean, input_std: a float input takes (pixel - mean) / std; an integer input takes the pixel itself.
-        output_scale, output_zero_point: probability = scale * (stored - zero point); (1, 0) for a float output.
+        output_scale, output_zero_point: score = scale * (stored - zero point); (1, 0) for a float output.
+        logits: whether softmax has yet to make probabilities of the scores.
         labels: one a class, in the order of the outputs.
         display_labels: locale -> labels in that language.
         operators: operations of the graph, each once, in the order of their names.
@@ -43,6 +44,7 @@ class AppModel:
     input_std: float
     output_scale: float
     output_zero_point: int
+    logits: bool
     labels: tuple[str, ...]
     operators: tuple[str, ...]
     size_bytes: int
@@ -63,6 +65,11 @@ class AppModel:
     def classes(self) -> int:
         """How many there are."""
         return len(self.labels)
+
+    @property
+    def fits_mediapipe(self) -> bool:
+        """Whether MediaPipe Tasks takes the file: it feeds uint8 or float32 and shows what comes out as it is."""
+        return not self.logits and "INT8" not in (self.input_type, self.output_type)
 
 
 def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tuple[str, ...] = ()) -> AppModel:
@@ -98,6 +105,7 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
         input_std=stds[0],
         output_scale=out.scale if out.scale is not None else 1.0,
         output_zero_point=out.zero_point or 0,
+        logits=gives_logits(path),
         labels=names,
         operators=tuple(sorted(described.ops)),
         size_bytes=path.stat().st_size,

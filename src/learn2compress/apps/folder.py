@@ -13,7 +13,7 @@ from learn2compress.apps.micro import micro_files
 from learn2compress.apps.rendering import rendered
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
-from learn2compress.export.conformance import ml_kit_findings
+from learn2compress.export.conformance import Finding, ml_kit_findings
 from learn2compress.report.rows import milliseconds, percent
 
 Files = dict[str, str]
@@ -38,7 +38,7 @@ class AppTarget:
 
 def _android(model: AppModel) -> Files:
     source = "app/src/main/java/com/example/classifier"
-    refused = [finding for finding in ml_kit_findings(model.path) if not finding.kept]
+    refused = [finding for finding in (*ml_kit_findings(model.path), _probabilities(model)) if not finding.kept]
     ml_kit = {} if refused else {f"{source}/MlKitClassifier.kt": "MlKitClassifier.kt.j2"}
     return rendered(
         "android",
@@ -51,6 +51,12 @@ def _android(model: AppModel) -> Files:
         },
         refused=refused,
     )
+
+
+def _probabilities(model: AppModel) -> Finding:
+    """Not in ML Kit's published list, but what its threshold, 0 to 1, takes for granted."""
+    words = "scores that are probabilities, as ML Kit applies no softmax and hands them on as confidences"
+    return Finding(words, not model.logits, "logits" if model.logits else "probabilities")
 
 
 def _ios(model: AppModel) -> Files:

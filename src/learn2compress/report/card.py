@@ -71,10 +71,13 @@ def _trained_on(family: Family) -> str:
 
 def _ports(family: Family, member: Member) -> str:
     height, width = member.input_size
+    given, scores = "One probability for each class.", "probabilities"
+    if member.output == "logits":
+        given, scores = "One logit for each class, of which softmax makes a probability.", "logits"
     return (
         f"One RGB photo of {width} x {height} pixels (width x height), scaled so that it fills that size and cropped "
-        f"to the centre; each pixel 0 to 255. One probability for each class. The file's metadata say how pixels and "
-        f"probabilities are stored ({_plain(member.precision)}), and hold the labels."
+        f"to the centre; each pixel 0 to 255. {given} The file's metadata say how pixels and "
+        f"{scores} are stored ({_plain(member.precision)}), and hold the labels."
     )
 
 
@@ -96,11 +99,12 @@ def _accuracy(family: Family, member: Member) -> str:
 
 def _limits(family: Family, member: Member) -> str:
     data, accuracy = family.dataset, member.accuracy
+    computed = "what softmax makes of the logits" if member.output == "logits" else "what the file computes"
     lines = [
         "- The figures hold for photos like those of the test split. Of others (another camera, light, background or "
         "angle; several things at once) they say nothing.",
         f"- It always names one of its {len(data.class_names)} classes, also where a photo shows none of them.",
-        "- A probability is what the file computes, not how often it is right: it was not calibrated.",
+        f"- A probability is {computed}, not how often it is right: it was not calibrated.",
     ]
     known = [
         (value, name)
@@ -142,6 +146,8 @@ def _cost(family: Family, member: Member) -> str:
         )
     if member.peak_memory_bytes is not None:
         lines.append(f"- {show_bytes(member.peak_memory_bytes)} of memory at its peak, there")
+    if member.xnnpack is not None:
+        lines.append(f"- XNNPACK, LiteRT's fast kernels, runs {member.xnnpack.words}, there")
     return "\n".join(lines) or "Not measured."
 
 
