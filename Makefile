@@ -54,6 +54,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/waiting.py
+	$(BIN)/python benchmarks/arm.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.
 $(BIN)/python:
