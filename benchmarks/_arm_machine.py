@@ -22,8 +22,8 @@ SYSTEM = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
 EMULATOR = "qemu-aarch64-static"
 WHEELS = "aarch64-manylinux_2_28"
 NEOVERSE_V1 = "0xd40"
-# QEMU's names, and the part that Linux names for each. LiteRT's library `cpuinfo` reads it, takes for granted what such
-# a part can do, and crashes on the description of an x86 one.
+# QEMU's names, and the part that Linux names for each. LiteRT's library `cpuinfo` reads it, takes for granted what
+# such a part can do, and crashes on the description of an x86 one.
 PARTS = {"cortex-a76": "0xd0b", "cortex-a53": "0xd03", "max,sme=off": NEOVERSE_V1, "max": NEOVERSE_V1}
 CPUINFO = """processor\t: 0
 BogoMIPS\t: 100.00
