@@ -195,6 +195,16 @@ def every_type(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return family_of(folder, tuple(members), TINY_LABELS)
 
 
+KINDS = [("clothing", "small"), *product(("tiny", "logits"), ("float32", "int8")), ("logits", "uint8")]
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
+def member_of_each_kind(request: pytest.FixtureRequest) -> tuple[Path, str]:
+    """A family and one of its members, for which code of each kind is written."""
+    family, name = request.param
+    return request.getfixturevalue(family), name
+
+
 @pytest.fixture(scope="session")
 def micro(clothing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder for a microcontroller with the example's `small`."""

@@ -33,21 +33,8 @@ def kotlinc(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("family", "member"),
-    [
-        ("clothing", "small"),
-        ("tiny", "float32"),
-        ("tiny", "int8"),
-        ("logits", "float32"),
-        ("logits", "int8"),
-        ("logits", "uint8"),
-    ],
-)
-def test_kotlin_compiles(
-    family: str, member: str, tmp_path: Path, kotlinc: list[str], request: pytest.FixtureRequest
-) -> None:
-    folder = learn2compress.export(request.getfixturevalue(family), member, "android", tmp_path / "app")
+def test_kotlin_compiles(member_of_each_kind: tuple[Path, str], tmp_path: Path, kotlinc: list[str]) -> None:
+    folder = learn2compress.export(*member_of_each_kind, "android", tmp_path / "app")
     sources = [*STUBS, *folder.rglob("*.kt")]
     assert len(sources) > len(STUBS)
     command = [*kotlinc, "-Werror", "-d", str(tmp_path / "classes"), *map(str, sources)]
