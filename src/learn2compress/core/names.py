@@ -15,7 +15,7 @@ def composed(name: str) -> str:
 
 def printable(text: str) -> str:
     """The text with a question mark in a box for what is none: a file name may hold bytes that are no UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def is_one_line(name: str) -> bool:
