@@ -47,7 +47,7 @@ from learn2compress.stages.joint_teacher import improved_teacher, trainable_teac
 from learn2compress.stages.metadata import described
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
-from learn2compress.stages.search import with_fitting_members
+from learn2compress.stages.search import Lookout, Search
 from learn2compress.stages.training import Training
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
@@ -281,22 +281,10 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     if plan.spares:
         with clock.stage("search"):
+            seconds = search_seconds(plan, options)
+            lookout = Lookout(plan, members, batches, dataset)
             (plan,) = recalled_plans(
-                run,
-                "fitting",
-                lambda: [
-                    with_fitting_members(
-                        plan,
-                        members,
-                        batches,
-                        teacher,
-                        dataset,
-                        options,
-                        run,
-                        progress,
-                        search_seconds(plan, options),
-                    )
-                ],
+                run, "fitting", lambda: [Search(lookout, run, progress).fitting(options.targets, teacher, seconds)]
             )
             members = [trainable(part.model, "float32", plan.settings.momentum) for part in plan.parts]
 

@@ -45,7 +45,7 @@ def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_pat
     from learn2compress.stages.files import ready_to_write
     from learn2compress.stages.planning import Plan, plan_families
     from learn2compress.stages.saved import recalled_plans
-    from learn2compress.stages.search import with_fitting_members
+    from learn2compress.stages.search import Lookout, Search
     from learn2compress.stages.training import Training
     from learn2compress.tasks import IMAGE_CLASSIFICATION
     from learn2compress.train.fit import LabelledViews
@@ -68,7 +68,8 @@ def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_pat
     members, _ = training.jointly(plan, batches, 0)
 
     def search(run: Checkpoints, progress: Progress, seconds: float) -> Plan:
-        return with_fitting_members(plan, members, batches, teacher, dataset, options, run, progress, seconds)
+        lookout = Lookout(plan, members, batches, dataset)
+        return Search(lookout, run, progress).fitting(options.targets, teacher, seconds)
 
     (tmp_path / "late").mkdir()
     events: list[Event] = []

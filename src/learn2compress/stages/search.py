@@ -13,9 +13,8 @@ import keras
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, Images
 from learn2compress.core.member import Cost, MemberSpec
-from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
-from learn2compress.core.target import QUALITY, bound_sets
+from learn2compress.core.target import QUALITY, Target, bound_sets
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.splits import balanced_sample
@@ -45,6 +44,7 @@ class Lookout:
 
     def __init__(self, plan: Plan, members: Sequence[keras.Model], batches: LabelledViews, dataset: Dataset) -> None:
         parts = [Part(plain(member), part.positions) for member, part in zip(members, plan.parts, strict=True)]
+        self.plan = plan
         self._trained = list(zip(plan.specs, parts, plan.costs, strict=True))
         self._spares = plan.spares
         self._models: dict[int, keras.Model] = {}
@@ -90,79 +90,85 @@ class Lookout:
         return self._images[size]
 
 
-def with_fitting_members(
-    plan: Plan,
-    members: Sequence[keras.Model],
-    batches: LabelledViews,
-    teacher: Teacher,
-    dataset: Dataset,
-    options: Options,
-    run: Checkpoints,
-    progress: Progress,
-    seconds: float,
-) -> Plan:
-    """The plan with the trained members, and for each set of bounds the smallest member that holds them.
+class Search:
+    """Looks at one member after another, and picks for each set of bounds the smallest that holds them.
 
     Args:
-        plan: with the spare members to look at.
-        members: trained, one for each of the plan's specs.
-        batches: images with the teacher's outputs.
-        teacher: its accuracy is what a drop is reckoned from.
-        dataset: on whose validation images members are judged.
-        options: with the bounds.
+        lookout: the trained members and those that can be cut out of them.
         run: remembers how right each member is; what an earlier process has judged is not judged again.
         progress: gets what was found.
-        seconds: when they are over, no further member is looked at.
     """
-    lookout, trained = Lookout(plan, members, batches, dataset), len(plan.specs)
-    judged = [Judged(lookout.cost(n), lookout.accuracy(n), lookout.images) for n in range(trained)]
-    taught = lookout.taught(teacher)
-    began, before = time.monotonic(), 0.0
 
-    def spent() -> float:
-        """Seconds of the search, those of an earlier process included."""
-        return before + time.monotonic() - began
+    def __init__(self, lookout: Lookout, run: Checkpoints, progress: Progress) -> None:
+        self._lookout, self._run, self._progress = lookout, run, progress
+        self._trained = range(len(lookout.plan.specs))
+        self._judged = [self._judgement(number, lookout.accuracy(number)) for number in self._trained]
 
-    def look_at(number: int) -> tuple[float, float]:
-        return lookout.accuracy(number), spent()
+    def _judgement(self, number: int, accuracy: float) -> Judged:
+        return Judged(self._lookout.cost(number), accuracy, self._lookout.images)
 
-    with progress.stage("search", len(plan.spares)) as stage:
-        for number in stage.track(range(trained, trained + len(plan.spares))):
-            key = f"search {number}"
-            known = run.knows(key)
-            if not known and spent() > seconds:
-                looked_at, others = len(judged) - trained, len(plan.spares)
-                progress.note(f"the search ends with the time for it, after {looked_at} of {others} members")
-                break
-            accuracy, until = run.recall(key, partial(look_at, number))
-            before = until if known else before
-            judged.append(Judged(lookout.cost(number), accuracy, lookout.images))
-    kept = {number: lookout.member(number) for number in range(trained)}
-    for bounds in bound_sets(options.targets):
-        if not any(target.metric in QUALITY for target in bounds):
-            continue
-        texts = tuple(target.text for target in bounds)
-        smallest = smallest_that_holds(judged, bounds, taught)
-        if smallest is None:
-            progress.note(f"no member holds {' and '.join(texts)} on validation images before quantization")
-            continue
-        spec, part, cost = kept.get(smallest) or lookout.member(smallest)
-        if smallest not in kept:
-            spec = replace(spec, name=f"fitting-{len(kept) - trained + 1}")
-        kept[smallest] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
-        progress.note(
-            f"{spec.name}, {spec.input_size[1]}x{spec.input_size[0]}, {cost.macs} MACs, is the smallest of "
-            f"{len(judged)} looked at that holds {' and '.join(texts)} on validation images: "
-            f"{judged[smallest].accuracy:.1%} before quantization"
-        )
+    def _look(self, seconds: float) -> None:
+        """Judges the spare members in turn; when the seconds are over, no further one is looked at."""
+        first, others = len(self._trained), len(self._lookout.plan.spares)
+        began, before = time.monotonic(), 0.0
 
-    def place(member: tuple[MemberSpec, Part, Cost]) -> tuple[Any, ...]:
-        """What takes whole images comes first: the others' are resized."""
-        spec, _, cost = member
-        return [-length for length in spec.input_size], -spec.depth, -cost.size_bytes
+        def spent() -> float:
+            """Seconds of the search, those of an earlier process included."""
+            return before + time.monotonic() - began
 
-    specs, parts, costs = zip(*sorted(kept.values(), key=place), strict=True)
-    return replace(plan, specs=specs, parts=parts, costs=costs, spares=(), start="as built")
+        def look_at(number: int) -> tuple[float, float]:
+            return self._lookout.accuracy(number), spent()
+
+        with self._progress.stage("search", others) as stage:
+            for number in stage.track(range(first, first + others)):
+                key = f"search {number}"
+                known = self._run.knows(key)
+                if not known and spent() > seconds:
+                    looked_at = len(self._judged) - first
+                    self._progress.note(
+                        f"the search ends with the time for it, after {looked_at} of {others} members"
+                    )
+                    break
+                accuracy, until = self._run.recall(key, partial(look_at, number))
+                before = until if known else before
+                self._judged.append(self._judgement(number, accuracy))
+
+    def fitting(self, targets: Sequence[Target], teacher: Teacher, seconds: float) -> Plan:
+        """The plan with the trained members, and for each set of bounds the smallest member that holds them.
+
+        Args:
+            targets: the bounds.
+            teacher: its accuracy is what a drop is reckoned from.
+            seconds: that looking may take.
+        """
+        self._look(seconds)
+        taught = self._lookout.taught(teacher)
+        kept = {number: self._lookout.member(number) for number in self._trained}
+        for bounds in bound_sets(targets):
+            if not any(target.metric in QUALITY for target in bounds):
+                continue
+            texts = tuple(target.text for target in bounds)
+            smallest = smallest_that_holds(self._judged, bounds, taught)
+            if smallest is None:
+                self._progress.note(f"no member holds {' and '.join(texts)} on validation images before quantization")
+                continue
+            spec, part, cost = kept.get(smallest) or self._lookout.member(smallest)
+            if smallest not in kept:
+                spec = replace(spec, name=f"fitting-{len(kept) - len(self._trained) + 1}")
+            kept[smallest] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
+            self._progress.note(
+                f"{spec.name}, {spec.input_size[1]}x{spec.input_size[0]}, {cost.macs} MACs, is the smallest of "
+                f"{len(self._judged)} looked at that holds {' and '.join(texts)} on validation images: "
+                f"{self._judged[smallest].accuracy:.1%} before quantization"
+            )
+        specs, parts, costs = zip(*sorted(kept.values(), key=_place), strict=True)
+        return replace(self._lookout.plan, specs=specs, parts=parts, costs=costs, spares=(), start="as built")
+
+
+def _place(member: tuple[MemberSpec, Part, Cost]) -> tuple[Any, ...]:
+    """What takes whole images comes first: the others' are resized."""
+    spec, _, cost = member
+    return [-length for length in spec.input_size], -spec.depth, -cost.size_bytes
 
 
 def _wider(spare: Spare, trained: Sequence[tuple[MemberSpec, Part, Cost]]) -> list[Part]:
