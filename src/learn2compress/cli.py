@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
 import signal
 import sys
@@ -132,9 +131,6 @@ def _print(parts: Iterable[RenderableType]) -> None:
 @click.version_option(__version__, prog_name="l2c")
 def main() -> None:
     """Turn a trained Keras model and its data into a family of small LiteRT models."""
-    # Before anything imports TensorFlow, which reads these only once.
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @main.command()
@@ -248,8 +244,8 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     with _listeners(as_json or silent) as listeners, _terminated_like_interrupted():
         try:
             family = run(out=out, progress=Progress(*listeners), **options)
-        except TargetsUnmetError:
-            if not as_json:
+        except TargetsUnmetError as error:
+            if not as_json and error.code == "targets.unmet":
                 _show_family(Family.load(out), as_json)
             raise
     _show_family(family, as_json)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from learn2compress.core.errors import InputError
+from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target, bound_sets
 from learn2compress.plan.members import (
@@ -126,9 +126,9 @@ def test_two_bounds_on_one_member_stand_both_beside_it() -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("size<=9999", "10000"), ("macs<=999999", "1000000")])
 def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(text: str, value: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(TargetsUnmetError) as caught:
         choose_members(LADDER, parsed([text]), 3, 360_000)
-    assert caught.value.code == "target.unsatisfiable"
+    assert caught.value.code == "targets.out_of_reach"
     assert f"<={value}" in caught.value.fix
     metric = text.partition("<=")[0]
     assert largest_within(LADDER, Target.parse(f"{metric}<={value}")).spec.name == "w1"
@@ -138,16 +138,16 @@ def test_bounds_that_can_be_kept_one_by_one_and_not_together_are_refused() -> No
     thin = candidate(1, 10_000, 9 * 10**6)
     flat = candidate(2, 90_000, 10**6)
     assert largest_within([thin, flat], *parsed(["size<=95KB", "macs<=2M"])) is flat
-    with pytest.raises(InputError, match="size<=20KB and macs<=2M at once") as caught:
+    with pytest.raises(TargetsUnmetError, match="size<=20KB and macs<=2M at once") as caught:
         choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6)
-    assert caught.value.code == "target.unsatisfiable"
+    assert caught.value.code == "targets.out_of_reach"
 
 
 def test_a_member_is_within_a_measured_bound() -> None:
     timed = [replace(c, cost=replace(c.cost, latency_ms=c.cost.macs / 1e7)) for c in LADDER]
     (large, small) = choose_members(timed, parsed(["latency<=2.05ms", "size<=300KB", "size<=40KB"]), 2, 1e6)
     assert (large.spec.channels, small.spec.channels) == ((20,), (4,))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(TargetsUnmetError, match="2 times that") as caught:
         choose_members(timed, parsed(["latency<=50us"]), 1, 1e6)
     assert "latency<=0.1ms" in caught.value.fix
 

@@ -38,7 +38,10 @@ class InputError(L2CError):
 
 
 class TargetsUnmetError(L2CError):
-    """No member satisfies what was asked for; the nearest family may have been written."""
+    """No member satisfies what was asked for.
+
+    `targets.unmet`: the nearest family was written. `targets.out_of_reach`: none can be built, whatever is trained.
+    """
 
     exit_code = EXIT_TARGETS
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from learn2compress.core.errors import InputError
+from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target, bound_sets
 
@@ -50,7 +50,8 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
     """The largest candidate within all the bounds.
 
     Raises:
-        InputError: `target.unsatisfiable` when even the smallest candidate is beyond one, or none is within all.
+        TargetsUnmetError: `targets.out_of_reach` when even the smallest candidate is beyond one, or none is within
+            all: no training would change that.
     """
     fitting = [c for c in candidates if all(within(c, target) for target in targets)]
     if fitting:
@@ -59,15 +60,17 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
         if any(within(c, target) for c in candidates):
             continue
         value = min(PLANNED[target.metric](c.cost) for c in candidates)
-        raise InputError(
-            "target.unsatisfiable",
-            f"The target {target.text} can't be met: the smallest member that can be built here has "
-            f"{target.metric} {_shown(target.metric, value)}.",
-            f"ask for at least {target.metric}<={_shown(target.metric, value)}, or for a smaller input size.",
+        least = _shown(target.metric, value)
+        raise TargetsUnmetError(
+            "targets.out_of_reach",
+            f"The target {target.text} can't be met: the smallest member that can be built here has {target.metric} "
+            f"{least}, {value / target.bound:.3g} times that. Nothing was trained.",
+            f"ask for at least {target.metric}<={least} to get the nearest family, or for a smaller input size.",
         )
-    raise InputError(
-        "target.unsatisfiable",
-        f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once.",
+    raise TargetsUnmetError(
+        "targets.out_of_reach",
+        f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once. "
+        "Nothing was trained.",
         "loosen one of these bounds.",
     )
 

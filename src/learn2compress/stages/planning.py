@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.errors import ConversionError, InputError, L2CError
+from learn2compress.core.errors import ConversionError, InputError, L2CError, TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
@@ -70,7 +70,8 @@ def plan_families(
     """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
 
     Raises:
-        InputError: `target.unsatisfiable` or `route.teacher_refused`.
+        TargetsUnmetError: `targets.out_of_reach`.
+        InputError: `route.teacher_refused`.
         ConversionError: a member can't be written.
     """
     plans: list[Plan] = []
@@ -78,7 +79,7 @@ def plan_families(
     for source in task.sources(teacher, dataset, options):
         try:
             plans.append(plan_family(source, task, teacher, dataset, options, staging, progress))
-        except (InputError, ConversionError) as error:
+        except (InputError, ConversionError, TargetsUnmetError) as error:
             progress.note(f"{source.words}: {error.what}")
             failures.append(error)
         if plans and not trial_seconds(options.budget_seconds):
@@ -105,7 +106,8 @@ def plan_family(
     fail, fails before hours of training.
 
     Raises:
-        InputError: `target.unsatisfiable` or `route.teacher_refused`.
+        TargetsUnmetError: `targets.out_of_reach`.
+        InputError: `route.teacher_refused`.
         ConversionError: a member can't be written.
     """
     progress.note(f"{source.words}: {source.reason}")
