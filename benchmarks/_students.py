@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

@@ -9,18 +9,16 @@ written only for all models.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import gc
 import inspect
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

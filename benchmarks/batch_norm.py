@@ -7,12 +7,11 @@ Times a training step of the student backbone (width 1, 32 px) in float32 and bf
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import json
-import os
 import time
 from pathlib import Path
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np

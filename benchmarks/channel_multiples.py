@@ -8,12 +8,11 @@ thousand multiply-accumulates would be the same for all counts.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import json
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 from _harness import HERE

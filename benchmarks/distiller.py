@@ -11,6 +11,8 @@ counts loading, nor quantization. Accuracy is that of the float students on the 
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import json
 import tempfile

@@ -9,6 +9,8 @@ images: its standard error is 0.3 points.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import json
 import tempfile

@@ -13,9 +13,10 @@ written when it is there, and rows of models that are not asked for stay.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,9 +24,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

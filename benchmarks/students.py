@@ -13,19 +13,17 @@ carry a trace of them; all cases but `hard-labels` have that in common.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 from _harness import HERE, find_data, find_teachers

@@ -9,16 +9,14 @@ are slower to train, so that they wait less.
 
 from __future__ import annotations
 
+import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
+
 import argparse
 import json
-import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from platform import machine
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from learn2compress.core.version import __version__
 # Keras defaults to TensorFlow, and so do we; but a user's choice (`KERAS_BACKEND=jax` on a GPU) stands.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow takes oneDNN's kernels by itself only on processors with AVX-512 VNNI or newer; on others a training step
+# is 1.3 to 2 times as fast with them (docs/decisions/0021-onednn.md). Read once, when TensorFlow is imported.
+if machine() in ("x86_64", "AMD64"):
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 if TYPE_CHECKING:
     from learn2compress.apps.folder import export
