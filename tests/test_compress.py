@@ -187,10 +187,19 @@ def test_what_was_stated_of_licences_and_labels_stands_in_files_and_cards(runs: 
             assert metadata.license == "teacher: {}; data: {}".format(*stated)
             assert metadata.display_labels == ({"de": GERMAN} if route == "fresh" else {})
             assert "trained on 180 images" in metadata.description
+            assert_figures_are_those_of_the_manifest(metadata.description, member)
             text = (runs[route].out / "models" / f"{member['name']}.md").read_text()
             for words in stated:
                 assert words in text
             assert f"{100 * member['accuracy']['test']:.1f} %" in text
+
+
+def assert_figures_are_those_of_the_manifest(description: str, member: dict[str, Any]) -> None:
+    accuracy = member["accuracy"]
+    assert f"Right on {100 * accuracy['test']:.1f} % of 60 test images" in description
+    for name, share in zip(CLASSES, accuracy["per_class_test"], strict=True):
+        assert f"{name} {100 * share:.1f} %" in description
+    assert f"{member['size_bytes']:,} bytes" in description
 
 
 def test_nothing_is_left_beside_the_folder(runs: dict[str, Run]) -> None:
@@ -746,6 +755,7 @@ def hard_for_int8(shapes: Shapes, tmp_path_factory: pytest.TempPathFactory) -> F
 def test_a_member_is_written_in_each_precision_and_each_file_does_what_is_said(
     hard_for_int8: Family, shapes: Shapes
 ) -> None:
+    from learn2compress.export.metadata import read_metadata
     from learn2compress.measure.graph import describe, gives_logits
 
     members = {member.precision: member for member in hard_for_int8.members}
@@ -760,6 +770,9 @@ def test_a_member_is_written_in_each_precision_and_each_file_does_what_is_said(
         assert (hard_for_int8.folder / member.keras_file).is_file()
         done = CliRunner().invoke(main, ["evaluate", str(path), "--data", str(shapes.folder), "--json"])
         assert json.loads(done.stdout)["accuracy"] == pytest.approx(member.accuracy.test)
+        metadata = read_metadata(path)
+        assert metadata is not None
+        assert_figures_are_those_of_the_manifest(metadata.description, member.model_dump())
     report = (hard_for_int8.folder / "report.html").read_text()
     assert "small-float16" in report
     assert "Kept in float32" in report

@@ -27,7 +27,7 @@ from learn2compress.inputs.model_files.kinds import check_model_file
 from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
-from learn2compress.measure.models import measure_files
+from learn2compress.measure.models import measure_accuracies, measure_files
 from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.card import write_cards
@@ -44,7 +44,7 @@ from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
 from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
-from learn2compress.stages.metadata import described
+from learn2compress.stages.metadata import described, write_measured
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import Lookout, Search
@@ -333,7 +333,10 @@ def hand_over(
                 run.recall("accuracy of the teacher itself", lambda: direct_accuracy(teacher, dataset).model_dump())
             )
         known = {baselines[0]: direct} if baselines and direct else {}
-        measured = measure_files(paths, dataset, progress, run.recall, known)
+        accuracies = measure_accuracies(paths, dataset, progress, run.recall, known)
+        write_measured(task, teacher, dataset, written, accuracies[len(baselines) :])
+        # All else is measured of the files as they are handed over.
+        measured = measure_files(paths, accuracies, progress)
 
     teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
     collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)

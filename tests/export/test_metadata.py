@@ -194,6 +194,25 @@ def test_the_same_input_gives_the_same_bytes_and_new_metadata_replaces_old(class
     assert add_metadata(other, labels=["a", "b"], **FOR_PEOPLE) == once
 
 
+def test_a_description_changes_within_its_room_and_the_file_keeps_its_size(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    model, room = classifier(2), 101
+    sizes = set()
+    for words in ("", "é", "short", "x" * 100, "é" * 50, "x" * room):
+        path = write(tmp_path / "model.tflite", model, ["a", "b"], description=words, description_room=room)
+        metadata = read_metadata(path)
+        assert metadata is not None
+        assert metadata.description == words
+        assert mediapipe(path, picture()).keys() == {0, 1}
+        sizes.add(path.stat().st_size)
+    assert len(sizes) == 1
+    longer = write(tmp_path / "longer.tflite", model, ["a", "b"], description="x" * 500, description_room=room)
+    metadata = read_metadata(longer)
+    assert metadata is not None
+    assert metadata.description == "x" * 500
+
+
 def test_a_file_without_metadata_has_none(classifier: Classifier, tmp_path: Path) -> None:
     (tmp_path / "bare.tflite").write_bytes(classifier(2))
     assert read_metadata(tmp_path / "bare.tflite") is None

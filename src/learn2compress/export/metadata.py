@@ -100,6 +100,7 @@ def add_metadata(
     input_name: str = "image",
     output_name: str = "probability",
     logits: bool = False,
+    description_room: int = 0,
 ) -> bytes:
     """The model with metadata and labels in it; earlier ones are replaced. What it computes does not change.
 
@@ -115,6 +116,8 @@ def add_metadata(
             the pixels as they are.
         input_name, output_name: what apps call them.
         logits: whether the file gives what stands before the softmax instead of probabilities.
+        description_room: bytes of UTF-8 that are set aside for the description: one that takes no more can be put
+            in the place of another later, and the file keeps its size.
 
     Raises:
         InputError: `labels.unreadable` or `labels.count`.
@@ -139,9 +142,10 @@ def add_metadata(
         ],
         minParserVersion=MIN_PARSER_VERSION,
     )
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(content.Pack(builder), IDENTIFIER)
-    _put(root, bytes(builder.Output()))
+    packed = _packed(content)
+    content.description = bytes(max(description_room, len(content.description)))
+    # Readers start at the front and follow offsets: what stands behind is never looked at.
+    _put(root, packed.ljust(len(_packed(content)), b"\0"))
     lists = {LABELS_FILE: labels, **{display_file(locale): names for locale, names in (display_labels or {}).items()}}
     return _with_files(pack(root), {name: "\n".join(names).encode("utf-8") for name, names in lists.items()})
 
@@ -194,6 +198,12 @@ def _read(content: Any, path: Path) -> Metadata:
         min_parser_version=text(content.minParserVersion),
         display_labels=dict(list(lists.items())[1:]),
     )
+
+
+def _packed(content: Any) -> bytes:
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(content.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def _put(root: Any, packed: bytes) -> None:

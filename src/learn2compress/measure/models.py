@@ -39,21 +39,21 @@ def _accuracy(path: Path, dataset: Dataset, stage: Stage) -> Accuracy:
     return accuracy_record(validation, test)
 
 
-def measure_files(
+def measure_accuracies(
     paths: Sequence[Path],
     dataset: Dataset,
     progress: Progress,
     recall: Recall = lambda key, measure: measure(),
     known: Mapping[Path, Accuracy] = {},
-) -> list[FileMeasurements]:
-    """Measures the files in the order given; latencies are interleaved, so their ratios hold.
+) -> list[Accuracy]:
+    """How right the files are, in the order given.
 
     Args:
         paths: files of different names.
         dataset: on whose validation and test split they are right so often.
         progress: gets the steps.
-        known: accuracies that were measured already.
         recall: function (key, function that measures) -> what was measured earlier in the same run, or is now.
+        known: accuracies that were measured already.
     """
     images = len(dataset.validation) + len(dataset.test)
     accuracies = []
@@ -67,6 +67,19 @@ def measure_files(
 
             accuracies.append(Accuracy.model_validate(recall(f"accuracy of {path.name}", measure)))
             stage.at(images * (number + 1))
+    return accuracies
+
+
+def measure_files(
+    paths: Sequence[Path], accuracies: Sequence[Accuracy], progress: Progress
+) -> list[FileMeasurements]:
+    """Measures what else there is of the files, in the order given; latencies are interleaved, so their ratios hold.
+
+    Args:
+        paths: the files.
+        accuracies: of each.
+        progress: gets the steps.
+    """
     with progress.stage("latency and memory", len(paths) + 1) as stage:
         timings = latencies(paths)
         stage.advance()

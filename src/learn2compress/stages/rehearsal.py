@@ -18,7 +18,7 @@ from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
 from learn2compress.plan.members import Candidate
 from learn2compress.sources.protocol import MemberSource
-from learn2compress.stages.files import ready_to_write
+from learn2compress.stages.files import file_specs, ready_to_write
 from learn2compress.stages.metadata import metadata
 from learn2compress.tasks import Task
 from learn2compress.train.quantize import folded, quantization_ready
@@ -89,7 +89,9 @@ class Rehearsal:
             model.set_weights([np.abs(rng.normal(0.1, 0.05, w.shape)) + 0.01 for w in model.get_weights()])
             copy = trainable(model, "float32", 0.9)
             ready = quantization_ready(copy) if written.kind.rounded_in_training else folded(copy)
-            about = metadata(self._task, spec, self._teacher, self._dataset, written)
+            # The file says its name, so the size is that of the finished one only under the same name.
+            named = file_specs(spec, self._formats)[self._formats.index(written)]
+            about = metadata(self._task, named, self._teacher, self._dataset, written)
             name = f"{self._source.kind}-{len(self._files)}"
             self._files[key] = write_member(
                 ready_to_write(ready, written, "rehearsal"),
