@@ -32,8 +32,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from learn2compress.core.cache import cache_folder
 from learn2compress.core.dataset import ImageSplit
-from learn2compress.core.folder import cache_folder
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.progress import Progress
 from learn2compress.core.units import show_bytes, show_count

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import keras
 
+from learn2compress.core.cache import cache_folder
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.family import NOT_GIVEN, Accuracy, Family
-from learn2compress.core.folder import cache_folder, check_folder, complete, run_folder
+from learn2compress.core.folder import check_folder, complete, run_folder
 from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
 from learn2compress.core.recipe import RECIPE

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from learn2compress.core.cache import cache_folder
 from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
 from learn2compress.core.errors import InputError
-from learn2compress.core.folder import PARTS, cache_folder, check_folder, complete, run_folder, unfinished
+from learn2compress.core.folder import PARTS, check_folder, complete, run_folder, unfinished
 from learn2compress.core.recipe import Recipe
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,19 @@ def test_a_second_run_does_not_ask_the_teacher(split: Split, counting_teacher: T
     again, computed = ask(teacher, Views(split(IMAGES), SPEC), tmp_path)
     assert (computed, teacher.images) == (0, 0)
     np.testing.assert_array_equal(first.batch(1, everything), again.batch(1, everything))
+
+
+def test_labels_of_long_ago_make_room(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:
+    old = tmp_path / "0123456789abcdef"
+    old.mkdir()
+    (old / "lock").touch()
+    with (old / "view-0-0.bin").open("wb") as file:
+        file.truncate(6_000_000_000)  # a hole: it takes no disk
+    then = time.time() - 30 * 24 * 3600
+    os.utime(old, (then, then))
+    ask(counting_teacher(), Views(split(IMAGES), SPEC), tmp_path)
+    assert not old.exists()
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_more_views_are_added_to_those_there_are(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:

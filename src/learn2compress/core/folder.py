@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from learn2compress.core.checkpoints import CHECKPOINTS, STATE, Checkpoints
@@ -179,9 +178,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def cache_folder() -> Path:
-    """Where soft labels are kept between runs: `$L2C_CACHE`, else the user's cache folder."""
-    given = os.environ.get("L2C_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("learn2compress", appauthor=False))

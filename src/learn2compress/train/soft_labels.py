@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from learn2compress.core.cache import LOCK, trim, used
 from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Predictor, Probabilities
 from learn2compress.core.errors import InputError
@@ -163,7 +164,9 @@ def soft_labels(
     """
     folder = cache / _key(teacher, views, classes)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # two runs on one teacher: the second waits, and finds the labels there
+    with FileLock(folder / LOCK):  # two runs on one teacher: the second waits, and finds the labels there
+        used(folder)
+        trim(cache)
         return _soft_labels(folder, teacher, views, classes, progress)
 
 
