@@ -281,6 +281,32 @@ def test_a_teacher_that_learns_along_moves_by_its_own_rate_and_teaches(
     assert any(not np.array_equal(taught[name], otherwise[name]) for name in taught)
 
 
+def test_the_accuracy_of_a_member_is_told_of_the_steps_that_train_it(
+    tiny_member: Member, batches: LabelledViews
+) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    events: list[Event] = []
+    options: dict[str, Any] = {"steps": 40, "seconds": 0, "schedule": Schedule(0.1), "stage_name": "joint training"}
+    first = family_of([tiny_member(8)])
+    compile_family(first, keras.optimizers.Adam(0.01))
+    fit(first, batches, SILENT, peak=0.01, **options)
+    (trained,) = first.release()
+
+    twins = [tiny_member(8), tiny_member(8, "own_logits")]
+    for twin in twins:
+        twin.set_weights(trained.get_weights())
+    family = JointFamily(twins, 2.0, 0.3, narrow_share=0.3)
+    compile_family(family, keras.optimizers.SGD(0.0))
+    fit(family, batches, Progress(events.append), peak=0.0, **options)
+    told = [event.message.split()[-2:] for event in events if event.message.startswith("training accuracy")]
+    wide, narrow = (float(share) for share in told[-1])
+    assert wide > 60
+    # Two of a kind; but they were not judged on the same images.
+    assert narrow == pytest.approx(wide, abs=10)
+
+
 def test_timing_a_step_does_not_move_the_weights(tiny_member: Member, batches: LabelledViews) -> None:
     from learn2compress.train.optimizers import ConvMuon
 

@@ -255,7 +255,7 @@ def fit(
     reached = begun or Reached(0, steps, 0.0, 0.0)
     pace = Pace(reached.steps, seconds, reached.elapsed)
     share, done, waited = reached.share, reached.done, reached.waited
-    accuracies: Any = None
+    accuracies: dict[str, float] = {}
     with progress.stage(stage_name, 1.0) as stage, ExitStack() as stack:
         stack.enter_context(_kept_when_interrupted(family, checkpoint, lambda: reached))
         images = stack.enter_context(closing(batches.prefetched(done)))
@@ -269,15 +269,15 @@ def fit(
             family.narrow = trains_narrow(done, share, family.narrow_share)
             logs = family.train_on_batch(pixels, labels, return_dict=True)
             done += 1
-            now = np.array([value for key, value in sorted(logs.items()) if key.startswith("accuracy")])
-            accuracies = now if accuracies is None else 0.97 * accuracies + 0.03 * now
+            for key in family.judged:
+                accuracies[key] = 0.97 * accuracies.get(key, logs[key]) + 0.03 * logs[key]
             if done % REPORTED_EVERY == 0:
                 pace.correct(done)
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
             reached = Reached(done, pace.steps, share, pace.elapsed, waited)
             if done % REPORTED_EVERY == 0 or done >= pace.steps:
-                shown = " ".join(f"{100 * value:.1f}" for value in accuracies)
+                shown = " ".join(f"{100 * value:.1f}" for _, value in sorted(accuracies.items()))
                 stage.at(min(share, 1.0), f"training accuracy % {shown}")
             if checkpoint and done < pace.steps:
                 checkpoint.save_now_and_then(family, reached)

@@ -122,6 +122,13 @@ class JointFamily(keras.Model):
         return self._trained if self.narrow else self._trained_always
 
     @property
+    def judged(self) -> list[str]:
+        """Names of the metrics that the next step counts: those of narrow members stand still where it trains none."""
+        trackers = self.trackers if self.narrow else self.trackers[:1]
+        teacher = [self._teacher_tracker] if self.teacher is not None else []
+        return [tracker.name for tracker in (*trackers, *teacher)]
+
+    @property
     def narrow_share(self) -> float:
         """Share of the steps of a whole training that train the tails too."""
         return self._narrow_share if self.tails else 1.0
