@@ -123,7 +123,7 @@ class JointFamily(keras.Model):
 
     @property
     def judged(self) -> list[str]:
-        """Names of the metrics that the next step counts: those of narrow members stand still where it trains none."""
+        """Names of the metrics that the next step counts: not those of narrow members where it trains none."""
         trackers = self.trackers if self.narrow else self.trackers[:1]
         teacher = [self._teacher_tracker] if self.teacher is not None else []
         return [tracker.name for tracker in (*trackers, *teacher)]
