@@ -12,12 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from learn2compress.core.family import Family, Member
+from learn2compress.measure.host import environment
 from learn2compress.report.tables.family import family_table
 
 COMMAND = (sys.executable, "-m", "learn2compress")
@@ -71,6 +73,18 @@ def find_data() -> Path:
 def find_teachers() -> Path:
     """The trained teachers: `$L2C_TEACHERS`, else beside the clone."""
     return Path(os.environ.get("L2C_TEACHERS") or HERE.parents[1] / "shared" / "data" / "teachers")
+
+
+def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes what was measured to `results/NAME.json`, with the command and the host."""
+    result = {
+        "benchmark": name,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": rows,
+        "environment": environment().model_dump(),
+    }
+    (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def main(

@@ -8,19 +8,15 @@ Asked for: less than 5 s for ResNet-50. Both are timed as processes of their own
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-from _harness import COMMAND, HERE
+from _harness import COMMAND, write_rows
 from rich.console import Console
 from rich.table import Table
-
-from learn2compress.measure.host import environment
 
 MOST_SECONDS = {"ResNet50": 5.0}
 # What the package itself sets before it imports them.
@@ -62,14 +58,9 @@ def main() -> None:
             )
             asked = "" if most is None else f"< {most:g} s"
             table.add_row(name, f"{imported:.1f}", f"{inspected:.1f}", f"{beyond:.1f}", asked)
-    result = {
-        "benchmark": "inspect_model",
-        "command": f"python benchmarks/inspect_model.py --rounds {arguments.rounds}",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": rows,
-        "environment": environment().model_dump(),
-    }
-    (HERE / "results" / "inspect_model.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    models = " ".join(arguments.models)
+    command = f"python benchmarks/inspect_model.py --rounds {arguments.rounds} --models {models}"
+    write_rows("inspect_model", command, rows)
     Console().print(table)
 
 

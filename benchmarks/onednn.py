@@ -9,16 +9,14 @@ fastest step counts. On processors with AVX-512 VNNI and newer TensorFlow takes 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from _harness import HERE, find_teachers
+from _harness import find_teachers, write_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -124,16 +122,7 @@ def main() -> None:
         rows.append({"case": case, "own": own, "onednn": onednn, "ratio": onednn / own})
         table.add_row(case, f"{own:.0f}", f"{onednn:.0f}", f"{onednn / own:.2f}")
 
-    from learn2compress.measure.host import environment
-
-    result = {
-        "benchmark": "onednn",
-        "command": f"python benchmarks/onednn.py --rounds {arguments.rounds}",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": rows,
-        "environment": environment().model_dump(),
-    }
-    (HERE / "results" / "onednn.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_rows("onednn", f"python benchmarks/onednn.py --rounds {arguments.rounds}", rows)
     Console().print(table)
 
 

@@ -396,6 +396,12 @@ def whole_teacher(kind: str) -> Any:
         x = layers.Lambda(lambda tensor: tensor + 1)(x)
     if kind == "an activation that is not understood":
         x = layers.Activation("softmax")(x)
+    if kind == "noise by the channel":
+        x = layers.SpatialDropout2D(0.3)(x)
+    if kind == "a dict goes into a nested model":
+        one, other = keras.Input(x.shape[1:], name="z"), keras.Input(x.shape[1:], name="a")
+        difference = keras.Model([one, other], layers.Subtract()([one, layers.ReLU()(other)]))
+        x = difference({"z": layers.Conv2D(x.shape[-1], 1, name="left")(x), "a": x})
     if kind == "nested":
         inner = keras.Input(x.shape[1:])
         x = keras.Model(inner, layers.ReLU()(layers.Conv2D(16, 3, name="inside")(inner)))(x)
@@ -412,6 +418,8 @@ def whole_teacher(kind: str) -> Any:
         ("code", "Lambda"),
         ("an activation that is not understood", "the activation softmax"),
         ("nested", None),
+        ("noise by the channel", None),
+        ("a dict goes into a nested model", None),
         ("plain", None),
     ],
 )
@@ -431,6 +439,40 @@ def test_a_whole_teacher_is_taken_or_refused_with_the_reason(kind: str, reason: 
     logits = whole.predict_on_batch((pixels - 128) / 128)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), model.predict_on_batch(pixels), atol=1e-3)
+
+
+def test_a_teacher_of_uint8_pixels_is_taken() -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.graph.lower import lowered
+    from learn2compress.graph.trunk import build_whole, own_layers
+
+    image = Input((12, 12, 3), dtype="uint8")
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(layers.Rescaling(1 / 255)(image))
+    model = Model(image, layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    assert own_layers(model).unpruned is None
+    whole = build_whole(lowered(model), "whole", np.full(3, 1.0), np.zeros(3), False)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.uint8)
+    given = (pixels.astype(np.float32) - 128) / 128
+    np.testing.assert_allclose(whole.predict_on_batch(given), model.predict_on_batch(pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize(("change", "reason"), [("int8", "was quantized by Keras"), ("lora", "LoRA")])
+def test_weights_that_keras_has_altered_are_refused_with_advice(change: str, reason: str) -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.graph.trunk import own_layers
+
+    image = Input((12, 12, 3))
+    x = layers.ReLU()(layers.Conv2D(8, 3)(image))
+    model = Model(image, layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    if change == "lora":
+        model.get_layer("scores").enable_lora(2)
+    else:
+        model.quantize(change)
+    found = own_layers(model)
+    assert found.uncut == found.unpruned
+    assert reason in (found.uncut or "")
 
 
 def test_an_operation_that_is_no_layer_is_not_taken_for_one_of_its_name() -> None:

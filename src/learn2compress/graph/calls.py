@@ -98,6 +98,8 @@ class _Reader:
     def _call(self, node: Any, taken: tuple[int, ...], prefix: str) -> tuple[int, ...]:
         operation = node.operation
         inner = _opened(operation)
+        if inner is not None:
+            taken = _as_inputs(inner, node, taken)
         if inner is not None and len(inner.inputs) == len(taken):
             return self.read(inner, taken, f"{prefix}{operation.name}_")
         if isinstance(operation, keras.Model | keras.layers.Lambda):
@@ -145,6 +147,15 @@ def _opened(operation: Any) -> Any:
         # A Sequential keeps the functional model it is made of once it knows its input.
         return getattr(operation, "_functional", None)
     return operation if isinstance(operation, keras.Model) and walk.is_functional(operation) else None
+
+
+def _as_inputs(inner: Any, node: Any, taken: tuple[int, ...]) -> tuple[int, ...]:
+    """What a nested model takes, in the order of its inputs; of a dict they are found by name, as in Keras."""
+    given = [*node.arguments.args, *node.arguments.kwargs.values()][0]
+    if not isinstance(given, dict) or isinstance(inner._inputs_struct, dict):
+        return taken
+    numbers = {id(tensor): number for tensor, number in zip(node.arguments.keras_tensors, taken, strict=True)}
+    return tuple(numbers[id(given[tensor.name])] for tensor in inner.inputs)
 
 
 def read_graph(model: Any) -> Graph:

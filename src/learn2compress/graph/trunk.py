@@ -52,7 +52,10 @@ def own_layers(model: Any, size: tuple[int, int] | None = None) -> OwnLayers:
     if size is not None:
         model = of_fixed_size(model, size)
     try:
-        strange = _strange(read_graph(model))
+        graph = read_graph(model)
+        if altered := _altered(graph):
+            return OwnLayers(walk.functional(model), altered, altered)
+        strange = _strange(graph)
     except UnreadableGraphError as error:
         strange = str(error)
     simple = walk.functional(model) if strange else lowered(model)
@@ -83,6 +86,16 @@ def _strange(graph: Graph) -> str | None:
     """What is not Keras' own, and may not be made to be copied; None where all is Keras'."""
     own = [call for call in graph.calls if not kind_of(call.operation)]
     return f"{own[0].name} is a {type(own[0].operation).__name__}" if own else None
+
+
+def _altered(graph: Graph) -> str | None:
+    """Which layer has other weights than its kind has: Keras' own quantization or LoRA; None where none has."""
+    for layer in graph.layers:
+        if mode := getattr(layer, "quantization_mode", None):
+            return f"{layer.name} was quantized by Keras ({mode}); give the model as it was before"
+        if getattr(layer, "lora_enabled", False):
+            return f"{layer.name} has LoRA weights; give the model with them merged"
+    return None
 
 
 def _ends_in_probabilities(layer: Any, last: Any) -> bool:
@@ -242,18 +255,22 @@ def _absorbed(teacher: Any, body: keras.Model, scale: Vector, offset: Vector, re
         scale, offset = scale * layer_scale, offset * layer_scale + layer_offset
 
     def clone(layer: Any) -> Any:
-        config = {**layer.get_config(), "trainable": True}  # the user may have frozen it
+        config = layer.get_config()
         if layer.name == first.name:
             config["use_bias"] = True
         if layer is last and _squashes(layer):
             config["activation"] = "linear"
-        return type(layer).from_config(config)
+        twin = type(layer).from_config(config)
+        twin.trainable = True  # the user may have frozen it
+        return twin
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)
         return args[0] if layer.name in gone else layer(*args, **kwargs)
 
-    copy = keras.models.clone_model(body, clone_function=clone, call_function=call)
+    # A teacher may take uint8 pixels; a member's input lies between -1 and 1.
+    image = keras.Input(body.input_shape[1:], name=body.inputs[0].name, dtype="float32")
+    copy = keras.models.clone_model(body, input_tensors=image, clone_function=clone, call_function=call)
     for layer in body.layers:
         if layer.name in gone or not layer.weights:
             continue
