@@ -25,14 +25,14 @@ from rich.table import Table
 
 from learn2compress.core.choice import Choice
 from learn2compress.core.progress import Progress
-from learn2compress.graph.channels import FEWEST_CHANNELS, Channels
+from learn2compress.graph.channels import Channels
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.surgery import prune
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import load_teacher
 from learn2compress.measure.host import environment
 from learn2compress.plan.pruning import PruningOrder, pruning_order
-from learn2compress.sources.prunings import MULTIPLE, TeacherPrunings
+from learn2compress.sources.prunings import TeacherPrunings
 from learn2compress.train.importance import MEASURES, normalized
 from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.quantize import predict
@@ -43,7 +43,6 @@ RATIOS = (1.5, 2.1, 2.57)
 JUDGED, BATCH = 20, 64
 RECALIBRATED, LARGE_BATCH = 8, 250
 SILENCED = 64
-KEPT: dict[str, int] = {"fewest": FEWEST_CHANNELS, "multiple": MULTIPLE}
 
 
 def batches(dataset: Any, count: int, size: int, seed: int) -> Iterator[tuple[Any, tuple[Any, Any]]]:
@@ -62,7 +61,7 @@ def saved(channels: Channels, choice: Choice) -> float:
 def worth_of(channels: Channels) -> dict[int, float]:
     """What one channel of each group saves."""
     return {
-        group.index: saved(channels, Choice({group.index: np.arange(group.size - MULTIPLE)})) / MULTIPLE
+        group.index: saved(channels, Choice({group.index: np.arange(max(1, group.size - group.step))})) / group.step
         for group in channels.prunable
     }
 
@@ -91,6 +90,10 @@ def main() -> None:
     teacher = load_teacher(path, dataset=dataset, preprocess="auto", progress=Progress())
     channels = TeacherPrunings(teacher, dataset, "").channels
     worth = worth_of(channels)
+    kept: dict[str, Any] = {
+        "fewest": {group.index: group.fewest for group in channels.prunable},
+        "multiple": {group.index: group.step for group in channels.prunable},
+    }
     rows: list[dict[str, Any]] = []
 
     def judge(name: str, seconds: float, order: PruningOrder) -> None:
@@ -103,17 +106,17 @@ def main() -> None:
         scores = measure(channels, batches(dataset, JUDGED, BATCH, 0))
         seconds = time.perf_counter() - started
         if measure.comparable:
-            judge(measure.name, seconds, pruning_order(scores, worth=worth, **KEPT))
-        judge(f"{measure.name}, normalized", seconds, pruning_order(normalized(scores), worth=worth, **KEPT))
+            judge(measure.name, seconds, pruning_order(scores, worth=worth, **kept))
+        judge(f"{measure.name}, normalized", seconds, pruning_order(normalized(scores), worth=worth, **kept))
     started = time.perf_counter()
     scores, blocks = Taylor().with_blocks(channels, batches(dataset, JUDGED, BATCH, 0))
     lost = [(name, score / saved(channels, Choice(removed=frozenset([name])))) for name, score in blocks.items()]
     seconds = time.perf_counter() - started
-    judge("Taylor, blocks too", seconds, pruning_order(scores, worth=worth, blocks=lost, **KEPT))
+    judge("Taylor, blocks too", seconds, pruning_order(scores, worth=worth, blocks=lost, **kept))
     started = time.perf_counter()
     guard = least_shares(agreements(channels, scores, dataset.train.stacked[:SILENCED]))
     seconds += time.perf_counter() - started
-    guarded = pruning_order(scores, worth=worth, blocks=lost, least_shares=guard, **KEPT)
+    guarded = pruning_order(scores, worth=worth, blocks=lost, least_shares=guard, **kept)
     judge("Taylor, blocks too, guarded", seconds, guarded)
     table = Table("measure", *(f"{ratio}x" for ratio in RATIOS), "s")
     for row in rows:

@@ -124,7 +124,8 @@ def compress(
             default, takes the data's own, or 224 where they are photos.
         input_name, output_name: which input and output of the model to use, where it has several.
         seed: of every random choice; 0 by default.
-        sparsity: share of each kernel's weights, the smallest, that become zero: files zip smaller, none runs faster.
+        sparsity: share of the weights of all kernels, the smallest of each, that become zero: files zip smaller,
+            none runs faster.
         backend: what trains: `tensorflow`, the default, or `jax`, an extra, on all local devices.
         precision: `int8` (the default), `int8-float`, `int16x8`, `float16`, `dynamic` or `float32`; of several, each
             member is written in each. See `core.precision.PRECISIONS`.

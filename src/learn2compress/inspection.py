@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learn2compress.core.errors import ConversionError, InputError
 from learn2compress.core.options import check_seed, read_size
 from learn2compress.core.progress import Listener, Progress
+
+if TYPE_CHECKING:
+    from learn2compress.graph.trunk import OwnLayers
 
 # LiteRT crashes when it is asked for far more threads than there are.
 MOST_THREADS = 256
@@ -46,6 +49,7 @@ def inspect_model(
     from learn2compress.inputs.model_files.kinds import check_model_file
 
     check_model_file(model.expanduser())  # before Keras is loaded, which takes seconds, and the data is looked at
+    from learn2compress.graph.input_size import of_fixed_size
     from learn2compress.graph.trunk import cut_points, own_layers
     from learn2compress.inputs.checks import check_teacher_fits
     from learn2compress.inputs.model_files.black_box import Names
@@ -57,8 +61,8 @@ def inspect_model(
     size = read_size(input_size)
     names = Names(input_name, output_name)
     teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, input_size=size, names=names)
-    keras_model = teacher.keras_model
-    own = own_layers(keras_model, teacher.input_size)
+    keras_model = of_fixed_size(teacher.keras_model, teacher.input_size)
+    own = own_layers(keras_model)
     found: dict[str, Any] = {
         "model": str(model),
         "kind": teacher.box.kind if teacher.box else "a Keras model",
@@ -67,13 +71,13 @@ def inspect_model(
         "outputs": teacher.outputs,
         "preprocessing": teacher.preprocess.name,
         "parameters": teacher.parameters,
-        "layers": len(keras_model.layers) if keras_model is not None else None,
-        "macs": _macs(keras_model),
+        "layers": len(teacher.keras_model.layers) if teacher.keras_model is not None else None,
+        **_work(keras_model),
         "own_layers_can_be_cut": own.uncut is None or f"no: {own.uncut}",
         "cut_points": [] if own.uncut else cut_points(own.model),
         "own_layers_can_be_pruned": own.unpruned is None or f"no: {own.unpruned}",
         "float32_in_int8_files": {} if own.unpruned else float_by_nature(own.model),
-        "structure": _structure(keras_model),
+        "structure": _structure(own),
     }
     if dataset is not None:
         found["train_images"] = len(dataset.train)
@@ -89,26 +93,30 @@ def inspect_model(
     return found
 
 
-def _macs(keras_model: Any) -> int | None:
-    """Multiply-accumulates of one inference; None for a model that is code."""
-    from learn2compress.graph.calls import UnreadableGraphError
-    from learn2compress.graph.cost import model_cost
+def _work(keras_model: Any) -> dict[str, Any]:
+    """Multiply-accumulates of one inference, and the layers whose own are not among them; None for code."""
+    from learn2compress.graph.calls import UnreadableGraphError, read_graph
+    from learn2compress.graph.cost import graph_cost
+    from learn2compress.graph.macs import uncounted
 
     try:
-        return model_cost(keras_model).macs
+        graph = read_graph(keras_model)
     except UnreadableGraphError:
-        return None
+        return {"macs": None, "macs_not_counted": []}
+    return {"macs": graph_cost(graph).macs, "macs_not_counted": uncounted(graph)}
 
 
-def _structure(keras_model: Any) -> dict[str, Any]:
-    """Channel groups and removable blocks with their shares, or why there are none."""
-    from learn2compress.graph.calls import UnreadableGraphError
+def _structure(own: OwnLayers) -> dict[str, Any]:
+    """Channel groups and removable blocks with their shares, or why the layers can't be pruned."""
     from learn2compress.graph.structure import structure
 
-    try:
-        return asdict(structure(keras_model))
-    except UnreadableGraphError as error:
-        return {"refused": f"{error}; use --from fresh: students of our own are trained from the teacher's outputs"}
+    if own.unpruned is None:
+        return asdict(structure(own.model))
+    if own.uncut is None:
+        return {"refused": f"{own.unpruned}; use --from cuts: members are the teacher up to a cut point"}
+    return {
+        "refused": f"{own.unpruned}; use --from fresh: students of our own are trained from the teacher's outputs"
+    }
 
 
 def evaluate_file(

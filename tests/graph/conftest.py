@@ -220,7 +220,7 @@ def _some_choice(channels: Any, rng: np.random.Generator, exact: bool) -> Any:
     from learn2compress.core.choice import Choice
 
     kept = {
-        group.index: np.sort(rng.choice(group.size, rng.integers(8, group.size), replace=False))
+        group.index: np.sort(rng.choice(group.size, rng.integers(group.fewest, group.size), replace=False))
         for group in channels.prunable
         if group.exact or not exact
     }

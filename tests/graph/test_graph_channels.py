@@ -126,6 +126,7 @@ UNDERSTOOD: dict[str, tuple[Body, dict[str, int]]] = {
     "transposed": (lambda x: layers.Conv2DTranspose(16, 3, name="b")(conv(x, 12, "a")), {"a": 12, "b": 16}),
     "32 groups of 4": (lambda x: conv(conv(x, 128, "a"), 128, "b", groups=32), {"a": 32}),
     "grouped, twice as wide": (lambda x: conv(conv(x, 24, "a"), 48, "b", groups=12), {"a": 12}),
+    "4 groups of 16": (lambda x: conv(conv(x, 64, "a"), 64, "b", groups=4), {"a": 4}),
     "dense on pixels": (lambda x: layers.Dense(12, name="b")(conv(x, 16, "a")), {"a": 16, "b": 12}),
     "flatten, dense": (
         lambda x: layers.Dense(12, name="b")(layers.Flatten()(conv(x, 16, "a", strides=2))),
@@ -139,6 +140,8 @@ UNDERSTOOD: dict[str, tuple[Body, dict[str, int]]] = {
     "reshape of two pixels to one": (lambda x: layers.Reshape((4, 8, 24))(conv(x, 12, "a")), {"a": 12}),
     # Channels that come to stand below each other go together: 0 and 12, 1 and 13, ...
     "reshape of one pixel to two": (lambda x: layers.Reshape((16, 8, 12))(conv(x, 24, "a")), {"a": 12}),
+    # 0, 4 and 8 come to stand below each other, and so on.
+    "reshape across channels": (lambda x: layers.Reshape((12, 8, 8))(conv(x, 12, "a")), {"a": 4}),
     "batch norm": (lambda x: layers.ReLU()(layers.BatchNormalization()(conv(x, 12, "a"))), {"a": 12}),
     "layer norm": (lambda x: layers.LayerNormalization()(conv(x, 12, "a")), {"a": 12}),
     "group norm": (lambda x: layers.GroupNormalization(12)(conv(x, 48, "a")), {"a": 12}),
@@ -256,6 +259,24 @@ def test_groups_of_a_grouped_convolution_go_whole() -> None:
         np.testing.assert_array_equal(kept, np.flatnonzero(np.arange(128) // 4 % 3 == 1))
 
 
+def test_a_group_counts_its_channels_where_they_are_made() -> None:
+    def body(x: Any) -> Any:
+        x = layers.DepthwiseConv2D(3, depth_multiplier=2)(conv(conv(x, 64, "a"), 128, "b", groups=4))
+        return conv(layers.GroupNormalization(3)(conv(x, 24, "c")), 12, "d")
+
+    channels = find_channels(model_of(body))
+    found = {g.name: (g.size, g.width, g.channels, g.fewest) for g in channels.prunable}
+    assert found == {"a": (4, 16, 64, 1), "c": (3, 8, 24, 1), "d": (12, 1, 12, 8)}
+    channels.check(Choice({group(channels, "a").index: np.array([2])}))
+    with pytest.raises(ValueError, match="c would keep 0 channels; the fewest are 8"):
+        channels.check(Choice({group(channels, "c").index: np.arange(0)}))
+
+
+def test_what_an_unknown_layer_gives_is_named_after_it() -> None:
+    channels = find_channels(model_of(lambda x: conv(Mystery(name="who")(conv(x, 12, "a")), 10, "b")))
+    assert [g.name for g in channels.groups] == ["input", "a", "who", "b", "logits"]
+
+
 def test_only_layer_normalization_makes_a_cut_inexact() -> None:
     def body(x: Any) -> Any:
         x = layers.LayerNormalization()(layers.Concatenate()([conv(x, 12, "a"), conv(x, 12, "b")]))
@@ -340,9 +361,16 @@ HELD: dict[str, tuple[Body, str]] = {
         lambda x: layers.BatchNormalization(axis=1, name="who")(conv(x, 12, "a")),
         "who normalizes another axis",
     ),
-    "reshape across channels": (lambda x: layers.Reshape((12, 8, 8))(conv(x, 12, "a")), "it has only 4 channels"),
     "one reshape for two widths": (reshapes_of_two_widths, "who is called on different numbers"),
     "few channels": (lambda x: conv(x, 8, "a"), "it has only 8 channels"),
+    "few channels in groups": (
+        lambda x: conv(conv(x, 8, "a"), 16, "b", groups=2),
+        "it has only 8 channels, of which 4 go together",
+    ),
+    "no group more than enough": (
+        lambda x: layers.GroupNormalization(3)(conv(x, 9, "a")),
+        "it has only 9 channels, of which 3 go together",
+    ),
 }
 
 

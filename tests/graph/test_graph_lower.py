@@ -49,11 +49,20 @@ def test_a_layer_without_weights_that_serves_often_becomes_one_a_call() -> None:
     assert [layer.name for layer in simple.layers[1:]] == ["a", "relu", "b", "relu_3", "relu_2", "c", "relu_4"]
 
 
-def test_a_layer_with_weights_that_serves_often_stays_one() -> None:
+def test_a_layer_with_weights_that_serves_often_becomes_one_a_call() -> None:
     image = keras.Input(SHAPE)
     convolution = layers.Conv2D(3, 3, padding="same", name="again")
-    simple = compared(keras.Model(image, convolution(convolution(image))))
-    assert len(simple.weights) == 2
+    norm = layers.BatchNormalization(name="norm")
+    attention = layers.MultiHeadAttention(2, 4, name="look")
+    x = norm(convolution(norm(convolution(image))))
+    simple = compared(keras.Model(image, attention(attention(x, x), x)))
+    assert [layer.name for layer in simple.layers[1:]] == ["again", "norm", "again_2", "norm_2", "look", "look_2"]
+
+
+def test_a_normalization_that_serves_twice_keeps_its_means() -> None:
+    image = keras.Input(SHAPE)
+    norm = layers.Normalization(name="norm", mean=[1.0, 2.0, 3.0], variance=[2.0, 3.0, 4.0])
+    compared(keras.Model(image, norm(norm(image))))
 
 
 RANDOM = sorted({name for name in dir(layers) if name.startswith("Random")} - {"RandomCrop", "RandomApply"})
@@ -106,13 +115,13 @@ def test_the_activation_at_the_end_stays_what_it_is() -> None:
     assert kinds(compared(keras.Model(image, nothing))) == ["Conv2D"]
 
 
-def test_a_nested_model_and_a_layer_that_is_called_twice_are_lowered_once() -> None:
+def test_of_a_nested_model_that_is_called_twice_each_call_has_its_layers() -> None:
     image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
     twice = layers.SeparableConv2D(3, 3, padding="same", activation="silu", name="twice")
     block = keras.Model(inner, twice(twice(inner)), name="block")
-    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(block(image))))
-    assert sum(type(layer).__name__ == "DepthwiseConv2D" for layer in simple.layers) == 1
-    assert kinds(simple).count("DepthwiseConv2D") == 2
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(block(block(image)))))
+    assert sum(type(layer).__name__ == "DepthwiseConv2D" for layer in simple.layers) == 4
+    assert kinds(simple).count("DepthwiseConv2D") == 4
 
 
 def test_layers_may_be_called_with_keywords() -> None:
@@ -121,11 +130,34 @@ def test_layers_may_be_called_with_keywords() -> None:
     compared(keras.Model(image, layers.Dense(3)(layers.SeparableConv2D(4, 3)(x, training=False), training=False)))
 
 
-def test_an_operation_in_a_nested_model_that_is_called_twice_is_one_layer() -> None:
+def test_an_operation_in_a_nested_model_that_is_called_twice_becomes_two_layers() -> None:
     image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
     block = keras.Model(inner, inner + layers.Conv2D(3, 3, padding="same")(inner) * 0.5, name="block")
     simple = compared(keras.Model(image, block(block(image))))
-    assert sum(type(layer).__name__ == "Add" for layer in simple.layers) == 1
+    assert sum(type(layer).__name__ == "Add" for layer in simple.layers) == 2
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("kind", ["Add", "Multiply", "Average", "Maximum", "Minimum"])
+def test_what_merges_many_merges_two_at_a_time(kind: str, count: int) -> None:
+    image = keras.Input(SHAPE)
+    parts = [layers.Conv2D(4, 3, name=f"part_{number}")(image) for number in range(count)]
+    merged = getattr(layers, kind)(name="merged")(parts)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(merged)))
+    assert all(walk.unsupported_reason(layer) is None for layer in simple.layers)
+    assert all(len(taken) <= 2 for _, taken in walk.nodes(simple))
+    assert "merged" in [layer.name for layer in simple.layers]
+
+
+@pytest.mark.parametrize("make", [layers.Softmax, lambda: layers.Activation("softmax"), lambda: ops.softmax])
+def test_a_softmax_inside_is_an_activation_and_one_at_the_end_stays(make: Any) -> None:
+    image = keras.Input(SHAPE)
+    inside = compared(keras.Model(image, layers.Conv2D(2, 1)(make()(image))))
+    assert kinds(inside) == ["Activation", "Conv2D"]
+    end = compared(keras.Model(image, make()(layers.Conv2D(2, 1)(image))))
+    assert kinds(end)[-1] in ("Softmax", "Activation")
+    other_axis = compared(keras.Model(image, layers.Conv2D(2, 1)(layers.Softmax(axis=1)(image))))
+    assert kinds(other_axis) == ["Softmax", "Conv2D"]
 
 
 def test_a_dense_layer_of_maps_and_vectors_stays_one() -> None:
@@ -161,6 +193,12 @@ def test_new_names_take_none_that_is_taken() -> None:
         lambda x: ops.leaky_relu(ops.hard_silu(x), negative_slope=0.3),
         lambda x: ops.gelu(x, approximate=False) + 1.0,
         lambda x: ops.mean(x, axis=(1, 2)),
+        lambda x: ops.max(x, axis=(1, 2), keepdims=True),
+        lambda x: ops.maximum(x, 0.0),
+        lambda x: ops.maximum(ops.minimum(x, x * 0.5), x),
+        lambda x: ops.clip(x, 0, 6),
+        lambda x: ops.reshape(x, (-1, 81, 3)),
+        lambda x: ops.transpose(x, (0, 3, 1, 2)),
     ],
 )
 def test_arithmetic_becomes_layers(operation: Any) -> None:
@@ -178,6 +216,9 @@ def test_arithmetic_becomes_layers(operation: Any) -> None:
         lambda x: x * ops.mean(x, axis=(1, 2, 3), keepdims=False)[0],
         lambda x: ops.gelu(x, approximate=True),
         lambda x: ops.mean(x, axis=-1),
+        lambda x: ops.maximum(x, 1.0),
+        lambda x: ops.clip(x, -1, 1),
+        lambda x: ops.minimum(x, np.arange(3, dtype=np.float32)),
         lambda x: ops.mean(layers.Reshape((9, 27))(x), axis=(1, 2)),
         ops.hard_sigmoid,
     ],

@@ -136,6 +136,27 @@ def test_without_data_a_model_is_described_all_the_same(make):
     assert teacher.parameters == 12
 
 
+def test_without_data_a_model_is_run_once_and_not_compiled(keras, dataset):
+    import tensorflow as tf
+
+    runs = []
+
+    class Watched(keras.layers.Layer):
+        def call(self, x):
+            runs.append("eager" if tf.executing_eagerly() else "compiled")
+            return x
+
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(Watched()(inputs)))
+    model = keras.Model(inputs, outputs)
+    runs.clear()
+    load_teacher(model)
+    assert runs == ["eager"]
+    runs.clear()
+    load_teacher(model, dataset=dataset).predict(dataset.test.stacked)
+    assert runs == ["eager", "compiled"]
+
+
 def brightest(images):
     return np.asarray(images, np.float32).mean(axis=(1, 2))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from learn2compress.measure.host import environment
+from learn2compress.measure.host import environment, processor_of
 
 
 def test_the_host_is_described() -> None:
@@ -26,3 +26,17 @@ def test_the_description_asks_for_no_host_name_and_tells_no_path(monkeypatch: py
     shown = environment().model_dump_json()
     assert str(Path.home()) not in shown
     assert not asked
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "shown"),
+    [
+        ("model name\t: A 7\nflags\t\t: fpu avx2 avx512f avx512_vnni\n\nmodel name\t: B", "A 7 with AVX-512 VNNI"),
+        ("model name\t: A 7\nflags\t\t: fpu avx2 avx", "A 7 with AVX2"),
+        ("model name\t: A 7\nflags\t\t: fpu sse2", "A 7"),
+        ("Features\t: fp asimd asimddp\nHardware\t: Board", "Board with dot product"),
+        ("", platform.machine()),
+    ],
+)
+def test_the_widest_instructions_stand_behind_the_processors_name(cpuinfo: str, shown: str) -> None:
+    assert processor_of(cpuinfo) == shown

@@ -23,7 +23,7 @@ def units_left(choice: Choice, sizes: dict[int, int]) -> dict[int, set[int]]:
 def test_each_choice_of_the_order_lies_inside_the_one_before_and_keeps_the_least(
     scores: dict[int, np.ndarray], multiple: int
 ) -> None:
-    order = pruning_order(scores, fewest=8, multiple=multiple)
+    order = pruning_order(scores, fewest=dict.fromkeys(scores, 8), multiple=dict.fromkeys(scores, multiple))
     sizes = {index: len(values) for index, values in scores.items()}
     before = units_left(order.choice(0), sizes)
     assert before == {index: set(range(n)) for index, n in sizes.items()}
@@ -40,7 +40,7 @@ def test_each_choice_of_the_order_lies_inside_the_one_before_and_keeps_the_least
 @settings(max_examples=50, deadline=None)
 @given(values=scores_of_a_group)
 def test_within_a_group_the_lowest_scores_go_first(values: np.ndarray) -> None:
-    order = pruning_order({3: values}, fewest=8, multiple=1, least_shares={3: 0.0})
+    order = pruning_order({3: values}, fewest={3: 8}, multiple={3: 1}, least_shares={3: 0.0})
     gone = [unit for removal in order.removals for unit in removal.units]
     assert len(gone) == len(values) - 8
     assert values[gone].tolist() == sorted(values)[: len(gone)]
@@ -48,19 +48,21 @@ def test_within_a_group_the_lowest_scores_go_first(values: np.ndarray) -> None:
 
 def test_what_saves_more_goes_before_what_saves_less() -> None:
     scores = {0: np.full(16, 1.0), 1: np.full(16, 1.0)}
-    order = pruning_order(scores, fewest=8, multiple=8, worth={0: 1.0, 1: 4.0})
+    order = pruning_order(scores, fewest={0: 8, 1: 8}, multiple={0: 8, 1: 8}, worth={0: 1.0, 1: 4.0})
     assert [removal.group for removal in order.removals] == [1, 0]
 
 
 def test_blocks_take_their_place_by_priority() -> None:
-    order = pruning_order({0: np.full(16, 2.0)}, fewest=8, multiple=8, blocks=[("early", 1.0), ("late", 3.0)])
+    order = pruning_order(
+        {0: np.full(16, 2.0)}, fewest={0: 8}, multiple={0: 8}, blocks=[("early", 1.0), ("late", 3.0)]
+    )
     assert [removal.block for removal in order.removals] == ["early", "", "late"]
     assert order.choice(1).removed == {"early"}
     assert order.choice(3).removed == {"early", "late"}
 
 
 def test_the_fewest_removals_within_a_bound_are_found() -> None:
-    order = pruning_order({0: np.arange(64.0)}, fewest=8, multiple=8, least_shares={0: 0.0})
+    order = pruning_order({0: np.arange(64.0)}, fewest={0: 8}, multiple={0: 8}, least_shares={0: 0.0})
 
     def cost(choice: Choice) -> float:
         return float(len(choice.kept.get(0, range(64))))

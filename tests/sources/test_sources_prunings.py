@@ -65,6 +65,39 @@ def test_unpruned_it_answers_as_the_teacher_does(source: Any) -> None:
     np.testing.assert_allclose(np.asarray(ops.softmax(logits)), np.asarray(expected), atol=1e-3)
 
 
+def test_groups_of_channels_go_one_by_one_where_they_are_wide(source: Any) -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.sources.prunings import TeacherPrunings
+
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(48, 3, strides=2, activation="relu", name="first")(image)
+    x = layers.Conv2D(48, 3, groups=6, activation="relu", name="grouped")(x)
+    model = Model(image, layers.Dense(CLASSES, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    dataset = source._dataset
+    made = TeacherPrunings(load_teacher(model, dataset=dataset, preprocess="raw"), dataset, "asked for")
+    shapes = [made.build(c.spec).model.get_layer("grouped").kernel.shape for c in made.candidates()]
+    assert [tuple(shape) for shape in shapes[:3]] == [(3, 3, 8, 48), (3, 3, 8, 40), (3, 3, 8, 32)]
+
+
+def test_layers_that_do_not_add_up_to_the_teacher_are_refused(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from learn2compress.core.errors import InputError
+    from learn2compress.graph import trunk
+    from learn2compress.sources import prunings
+
+    def wrong(*args: Any) -> Any:
+        whole = trunk.build_whole(*args)
+        last = whole.layers[-1]
+        last.set_weights([np.roll(weight, 1, axis=-1) for weight in last.get_weights()])
+        return whole
+
+    monkeypatch.setattr(prunings, "build_whole", wrong)
+    again = prunings.TeacherPrunings(source._teacher, source._dataset, "asked for")
+    with pytest.raises(InputError, match="give other outputs than the teacher"):
+        again.candidates()
+
+
 def test_candidates_get_ever_smaller_and_cost_what_was_said(source: Any) -> None:
     from learn2compress.graph.cost import model_cost
 
@@ -76,6 +109,30 @@ def test_candidates_get_ever_smaller_and_cost_what_was_said(source: Any) -> None
         assert model_cost(source.build(candidate.spec).model) == candidate.cost
     later = source.narrower(found[2], found)
     assert [candidate.spec.removals for candidate in later] == [c.spec.removals for c in found[2:]]
+
+
+def test_candidates_are_all_that_differ_in_size_or_in_work(source: Any) -> None:
+    from learn2compress.graph.pruned_cost import pruned_cost
+    from learn2compress.sources.prunings import STEP
+
+    found = source.candidates()
+    costs = [pruned_cost(source.channels, source.order.choice(n)) for n in range(len(source.order.removals) + 1)]
+    for metric in ("macs", "size_bytes"):
+        wanted = {getattr(cost, metric) for cost in costs}
+        had = [getattr(candidate.cost, metric) for candidate in found]
+        # Whatever is asked for, the nearest candidate is at most a step smaller than the nearest that there is.
+        for bound in wanted:
+            assert max(value for value in had if value <= bound) > (1 - STEP) ** 2 * bound or bound == min(wanted)
+
+
+def test_a_step_is_one_of_size_or_of_work() -> None:
+    from learn2compress.core.member import Cost
+    from learn2compress.sources.prunings import _smaller
+
+    whole = Cost(1000, 10_000, 1000)
+    assert _smaller(Cost(999, 9_900, 999), whole)
+    assert _smaller(Cost(990, 9_999, 990), whole)
+    assert not _smaller(Cost(991, 9_901, 991), whole)
 
 
 def test_jointly_trained_members_stay_slices_of_the_widest(source: Any) -> None:

@@ -42,18 +42,39 @@ def teacher(dataset: Any) -> Any:
     return load_teacher(model, dataset=dataset, preprocess="auto", progress=SILENT)
 
 
-def planned(teacher: Any, dataset: Any, tmp_path: Any, budget: str, route: str = "teacher") -> list[Any]:
+def planned(
+    teacher: Any,
+    dataset: Any,
+    tmp_path: Any,
+    budget: str,
+    route: str = "teacher",
+    students: int = 2,
+    progress: Progress = SILENT,
+) -> list[Any]:
     from learn2compress.stages.planning import plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
-    options = Options.of(Recipe.model_construct(budget=budget, route=route, students=2))
-    return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT)
+    options = Options.of(Recipe.model_construct(budget=budget, route=route, students=students))
+    return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, progress)
 
 
 def test_a_short_budget_plans_one_source_and_a_long_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:
     assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "5m")] == ["cuts"]
     assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h")] == ["cuts", "prunings"]
     assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h", "prunings")] == ["prunings"]
+
+
+def test_fewer_members_than_asked_for_are_told_of(teacher: Any, dataset: Any, tmp_path: Any) -> None:
+    events: list[Event] = []
+    (plan,) = planned(teacher, dataset, tmp_path, "5m", students=7, progress=Progress(events.append))
+    warnings = [event.message for event in events if event.kind == "warning"]
+    assert warnings == [
+        f"{len(plan.specs)} members instead of 7: no more cuts of the teacher differ enough from one another. "
+        "--from fresh gives more."
+    ]
+    events.clear()
+    planned(teacher, dataset, tmp_path, "5m", students=len(plan.specs), progress=Progress(events.append))
+    assert not any(event.kind == "warning" for event in events)
 
 
 def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(

@@ -63,6 +63,85 @@ def test_channels_that_are_all_but_off_come_last(name: str, model: Any) -> None:
         np.testing.assert_array_equal(then, now)
 
 
+def of_kind(kind: str, dead: tuple[int, ...]) -> Any:
+    """A layer `made` of 16 channels, some of which are all but off, in a model of the given kind."""
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((8, 8, 3))
+
+    def middle(x: Any) -> Any:
+        if kind == "transposed":
+            x = layers.Conv2DTranspose(16, 3, padding="same", activation="relu", name="made")(x)
+            return layers.Conv2DTranspose(12, 3, padding="same", name="taker")(x)
+        x = layers.Conv2D(16, 3, padding="same", activation="relu", name="made")(x)
+        if kind == "separable":
+            return layers.SeparableConv2D(12, 3, depth_multiplier=2, name="taker")(x)
+        if kind == "shared":
+            # At its first call the taker gets the same from all images.
+            taker = layers.Conv2D(12, 3, padding="same", name="taker")
+            still = layers.Conv2D(16, 3, padding="same", kernel_initializer="zeros", name="still")(image)
+            return layers.Add()([taker(still), taker(x)])
+        return layers.Conv2D(12, 3, name="taker")(x)
+
+    x = layers.Conv2D(10, 3, padding="same", name="stem")(image)
+    if kind == "nested":
+        inside = Input((8, 8, 10))
+        inner = Model(inside, middle(inside))
+        inner.trainable = False
+        x = inner(x)
+    else:
+        x = middle(x)
+    model = Model(image, layers.Dense(4, name="logits")(layers.GlobalAveragePooling2D()(x)))
+    made = (inner if kind == "nested" else model).get_layer("made")
+    kernel, bias = made.get_weights()
+    np.moveaxis(kernel, -2 if kind == "transposed" else -1, 0)[list(dead)] *= 1e-3
+    bias[[channel for channel in range(16) if channel not in dead]] = 0.3
+    made.set_weights([kernel, bias])
+    return model
+
+
+@pytest.mark.parametrize("kind", ["transposed", "separable", "shared", "nested"])
+@pytest.mark.parametrize("name", ["Taylor", "activation energy"])
+def test_layers_and_models_of_all_kinds_are_judged(name: str, kind: str) -> None:
+    model = of_kind(kind, DEAD)
+    channels = find_channels(model)
+    nodes = {layer.name: len(layer._inbound_nodes) for layer in channels.graph.layers}
+    scores = MEASURES[name](channels, batches(3))
+    made = next(group for group in channels.prunable if group.name in ("made", "still"))
+    others = np.delete(scores[made.index], DEAD)
+    assert scores[made.index][list(DEAD)].max() < 0.1 * others.min()
+    for group in channels.prunable:
+        assert np.isfinite(scores[group.index]).all()
+        assert scores[group.index].sum() > 0
+    assert nodes == {layer.name: len(layer._inbound_nodes) for layer in channels.graph.layers}
+    assert [layer.trainable for layer in channels.graph.layers].count(False) == (2 if kind == "nested" else 0)
+
+
+def test_a_separable_convolution_takes_as_the_convolution_does_that_it_stands_for() -> None:
+    from keras import Input, Model, layers
+
+    separable = of_kind("separable", ())
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(10, 3, padding="same", name="stem")(image)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="made")(x)
+    x = layers.Conv2D(12, 3, name="taker")(x)
+    plain = Model(image, layers.Dense(4, name="logits")(layers.GlobalAveragePooling2D()(x)))
+    depthwise, pointwise, bias = separable.get_layer("taker").get_weights()
+    kernel = np.zeros((3, 3, 16, 12), np.float32)
+    for channel in range(16):
+        for number in range(2):
+            kernel[:, :, channel] += depthwise[:, :, channel, number, None] * pointwise[0, 0, 2 * channel + number]
+    for name in ("stem", "made", "logits"):
+        plain.get_layer(name).set_weights(separable.get_layer(name).get_weights())
+    plain.get_layer("taker").set_weights([kernel, bias])
+    pixels = next(batches(1))[0] / np.float32(128) - 1
+    np.testing.assert_allclose(np.asarray(plain(pixels)), np.asarray(separable(pixels)), atol=1e-4)
+    found = [MEASURES["activation energy"](find_channels(model), batches(2)) for model in (separable, plain)]
+    for index, values in found[1].items():
+        np.testing.assert_allclose(found[0][index], values, rtol=1e-3)
+
+
 def test_normalized_scores_have_a_mean_of_one() -> None:
     scores = normalized({0: np.array([1.0, 3.0]), 5: np.array([10.0, 20.0, 60.0])})
     assert scores[0].tolist() == pytest.approx([0.5, 1.5])

@@ -145,7 +145,7 @@ def _opened(operation: Any) -> Any:
     """A functional or sequential model as the graph that it is, else None."""
     if isinstance(operation, keras.Sequential):
         # A Sequential keeps the functional model it is made of once it knows its input.
-        return getattr(operation, "_functional", None)
+        return getattr(operation, "_functional", None) if walk.computes_its_graph(operation) else None
     return operation if isinstance(operation, keras.Model) and walk.is_functional(operation) else None
 
 

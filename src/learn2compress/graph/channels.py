@@ -10,8 +10,11 @@ concatenations, flattened maps and grouped convolutions need no cases of their o
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +31,8 @@ Indices = NDArray[np.int64]
 # (position in `layer.weights`, axis)
 Axis = tuple[int, int]
 FEWEST_CHANNELS = 8
+# Measured: `benchmarks/channel_multiples.py`.
+MULTIPLE = 8
 # Group of what lies along no variable's axis: it always stays.
 HELD = -1
 # Layers with a setting that says how many channels there are.
@@ -45,6 +50,8 @@ class Group:
         reason: why none may be dropped; empty when they may.
         exact: whether a unit whose outgoing weights are zero can go without any change to the outputs; not so where
             layer normalization takes a mean over channels.
+        width: how many channels a unit has in the layer that makes them; more than one where a grouped convolution
+            or normalization lets only whole groups of channels go.
     """
 
     index: int
@@ -52,6 +59,22 @@ class Group:
     size: int
     reason: str = ""
     exact: bool = True
+    width: int = 1
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are in the layer that makes them."""
+        return self.size * self.width
+
+    @property
+    def fewest(self) -> int:
+        """How many units have to stay, so that there are channels enough."""
+        return min(self.size, -(-FEWEST_CHANNELS // self.width))
+
+    @property
+    def step(self) -> int:
+        """How many units go at a time, so that channels come in multiples of what kernels take at once."""
+        return MULTIPLE // math.gcd(MULTIPLE, self.width)
 
 
 @dataclass(frozen=True)
@@ -117,8 +140,9 @@ class Channels:
                 raise ValueError(f"the kept units of {group.name} are no ascending part of 0..{group.size - 1}")
             if group.reason and len(units) < group.size:
                 raise ValueError(f"{group.name} can't be narrowed: {group.reason}")
-            if len(units) < min(FEWEST_CHANNELS, group.size):
-                raise ValueError(f"{group.name} would keep {len(units)} channels; the fewest are {FEWEST_CHANNELS}")
+            if len(units) < group.fewest:
+                kept = len(units) * group.width
+                raise ValueError(f"{group.name} would keep {kept} channels; the fewest are {FEWEST_CHANNELS}")
 
     def kept_along(self, axis: AxisUnits, choice: Choice) -> Indices:
         """Positions along an axis that a choice keeps, ascending."""
@@ -154,10 +178,12 @@ def find_channels(model: Any) -> Channels:
     graph = read_graph(model)
     ledger = Ledger()
     notes: dict[str, str] = {}
+    makers = _Makers()
     values: list[Indices] = [np.empty(0, np.int64)] * len(graph.shapes)
     for number in graph.inputs:
         values[number] = ledger.make(int(graph.shapes[number][-1] or 1) if len(graph.shapes[number]) > 1 else 1)
         ledger.hold(values[number], "the model's input")
+        makers.note("input", values[number])
     for call in graph.calls:
         inputs = [values[number] for number in call.inputs]
         shapes = [graph.shapes[number] for number in call.inputs]
@@ -170,9 +196,11 @@ def find_channels(model: Any) -> Channels:
                 values[number] = hold(call, inputs, reason, graph.shapes[number], ledger)
         else:
             values[call.outputs[0]] = rule(call, inputs, shapes, graph.shapes[call.outputs[0]], ledger)
+        for number in call.outputs:
+            makers.note(call.name, values[number])
     for number in graph.outputs:
         ledger.hold(values[number], "the model's output")
-    groups, place = _grouped(graph, ledger)
+    groups, place = _grouped(graph, ledger, makers)
 
     def located(channels: Indices) -> AxisUnits:
         pairs = [place.get(root, (HELD, 0)) for root in ledger.roots(channels).tolist()]
@@ -185,25 +213,50 @@ def find_channels(model: Any) -> Channels:
     return Channels(graph, groups, axes, tensors, removable_blocks(graph), notes)
 
 
-def _grouped(graph: Graph, ledger: Ledger) -> tuple[tuple[Group, ...], dict[int, tuple[int, int]]]:
+class _Makers:
+    """Which call made which channels, the model's input first; channels are numbered as they are made."""
+
+    def __init__(self) -> None:
+        self._first: list[int] = []
+        self._names: list[str] = []
+        self._made = 0
+
+    def note(self, name: str, given: Indices) -> None:
+        """These are what a call gives; those that nothing gave before it made."""
+        made = int(given.max(initial=-1)) + 1
+        if made > self._made:
+            self._first.append(self._made)
+            self._names.append(name)
+            self._made = made
+
+    def name(self, channel: int) -> str:
+        """Of the call that made it."""
+        return self._names[bisect_right(self._first, channel) - 1]
+
+
+def _grouped(graph: Graph, ledger: Ledger, makers: _Makers) -> tuple[tuple[Group, ...], dict[int, tuple[int, int]]]:
     """Sorts units into groups by the axes they lie along; also says for each root its group and number there."""
     rooted = {
         key: {axis: ledger.roots(channels) for axis, channels in axes.items()} for key, axes in ledger.axes.items()
     }
     held, mixed = ledger.held(), ledger.mixed()
-    uses: dict[int, list[tuple[int, int]]] = {}
-    first_name: dict[int, str] = {}
+    uses: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    # Of the layer that makes them first: its name, and how many channels a unit has there.
+    first: dict[int, tuple[str, int]] = {}
     use = 0
     for layer in graph.layers:
-        for roots in rooted.get(id(layer), {}).values():
-            found, counts = np.unique(roots, return_counts=True)
-            for root, count in zip(found.tolist(), counts.tolist(), strict=True):
-                uses.setdefault(root, []).append((use, count))
-            use += 1
+        name, ranks = graph.layer_names[id(layer)], [len(weight.shape) for weight in layer.weights]
         for (position, axis), roots in rooted.get(id(layer), {}).items():
-            if axis == len(layer.weights[position].shape) - 1:
-                for root in roots.tolist():
-                    first_name.setdefault(root, graph.layer_names[id(layer)])
+            found, counts = np.unique(roots, return_counts=True)
+            # One pair for all of a count: there are many channels, and few counts.
+            pairs = {count: ((use, count), (name, count)) for count in set(counts.tolist())}
+            makes = axis == ranks[position] - 1
+            for root, count in zip(found.tolist(), counts.tolist(), strict=True):
+                in_use, made = pairs[count]
+                uses[root].append(in_use)
+                if makes and root not in first:
+                    first[root] = made
+            use += 1
     members: dict[tuple[Any, ...], list[int]] = {}
     for root in sorted(uses):
         signature = (held.get(root, ""), root in mixed, *uses[root])
@@ -211,13 +264,20 @@ def _grouped(graph: Graph, ledger: Ledger) -> tuple[tuple[Group, ...], dict[int,
     groups: list[Group] = []
     place: dict[int, tuple[int, int]] = {}
     for signature, roots_of_group in members.items():
-        reason = str(signature[0])
-        if not reason and len(roots_of_group) <= FEWEST_CHANNELS:
-            reason = f"it has only {len(roots_of_group)} channels"
-        name = first_name.get(roots_of_group[0], "input")
-        groups.append(Group(len(groups), name, len(roots_of_group), reason, not signature[1]))
+        root = roots_of_group[0]
+        name, width = first.get(root) or (makers.name(root), 1)
+        group = Group(len(groups), name, len(roots_of_group), str(signature[0]), not signature[1], width)
+        groups.append(group if group.reason else replace(group, reason=_too_few(group)))
         place.update({root: (len(groups) - 1, unit) for unit, root in enumerate(roots_of_group)})
     return tuple(groups), place
+
+
+def _too_few(group: Group) -> str:
+    """That no unit can go, if so."""
+    if group.size > group.fewest:
+        return ""
+    together = f", of which {group.width} go together" if group.width > 1 else ""
+    return f"it has only {group.channels} channels{together}"
 
 
 def sizes_of(choice: Choice) -> dict[int, int]:

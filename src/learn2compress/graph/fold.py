@@ -44,7 +44,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             return args[0]
         if layer.name in absorber:
             outputs = args[0]
-        elif isinstance(layer, keras.layers.DepthwiseConv2D) and len(args[0].shape) == 2:
+        elif isinstance(layer, keras.layers.DepthwiseConv2D) and len(args[0].shape) < 4:
             outputs = _on_vectors(layer, args[0])
         else:
             outputs = layer(*args, **kwargs)
@@ -127,10 +127,10 @@ def _keeps_order(affine: Any) -> bool:
 
 
 def _on_vectors(depthwise: Any, vectors: Any) -> Any:
-    """A depthwise convolution of (n, channels), as maps of one pixel."""
-    channels = vectors.shape[-1]
-    maps = keras.layers.Reshape((1, 1, channels), name=f"{depthwise.name}_map")(vectors)
-    return keras.layers.Reshape((channels,), name=f"{depthwise.name}_vector")(depthwise(maps))
+    """A depthwise convolution of (n, channels) or (n, places, channels), as maps one pixel high."""
+    shape = vectors.shape[1:]
+    maps = keras.layers.Reshape((1,) * (3 - len(shape)) + shape, name=f"{depthwise.name}_map")(vectors)
+    return keras.layers.Reshape(shape, name=f"{depthwise.name}_vector")(depthwise(maps))
 
 
 def _affine(layer: Any) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from keras import layers
 
 from learn2compress.graph import walk
 from learn2compress.graph.calls import Graph, kind_of, read_graph, rebuild, twin_operation
+from learn2compress.graph.settings import plain_settings
 
 # Takes what the layer or operation takes, tensors of the new graph.
 Lowered = Callable[..., Any]
@@ -53,21 +54,43 @@ def lowered(model: Any) -> keras.Model:
 
 
 def _apart(graph: Graph) -> Graph:
-    """The graph with a layer of its own for each call of one that has no weights: one ReLU may serve all blocks."""
+    """The graph with a layer of its own for each call: one ReLU may serve all blocks, one convolution two scales.
+
+    What has weights has them twice from then on, and learns them apart: each place has a rounding, and a batch norm
+    to be folded in, of its own.
+    """
     names, taken, seen = dict(graph.layer_names), set(graph.layer_names.values()), set()
     calls = []
     for call in graph.calls:
-        layer, name = call.operation, call.name
-        if id(layer) in seen and isinstance(layer, keras.Layer) and not layer.weights and kind_of(layer):
-            base, count = graph.layer_names[id(layer)], 2
+        operation, name = call.operation, call.name
+        if id(operation) in seen and kind_of(operation):
+            base, count = graph.layer_names[id(operation)], 2
             while (name := f"{base}_{count}") in taken:
                 count += 1
-            layer = type(layer).from_config(_settings(layer, name))
-            names[id(layer)] = name
+            operation = _twin(operation, name)
+            names[id(operation)] = name
             taken.add(name)
-        seen.add(id(layer))
-        calls.append(replace(call, operation=layer, name=name))
+        seen.add(id(operation))
+        calls.append(replace(call, operation=operation, name=name))
     return replace(graph, calls=tuple(calls), layer_names=names)
+
+
+def _twin(operation: Any, name: str) -> Any:
+    """The same layer or operation once more, with weights of its own."""
+    if not isinstance(operation, keras.Layer):
+        return twin_operation(operation, name)
+    twin = type(operation).from_config(_settings(operation, name))
+    if operation.weights:
+        twin.build_from_config(operation.get_build_config())
+        _set_weights(twin, operation.get_weights())
+    return twin
+
+
+def _set_weights(layer: Any, weights: list[Any]) -> None:
+    layer.set_weights(weights)
+    if hasattr(layer, "finalize_state"):
+        # Normalization computes with copies of its weights.
+        layer.finalize_state()
 
 
 class _Lowering:
@@ -100,10 +123,7 @@ class _Lowering:
 
         def fill() -> None:
             if layer.weights:
-                twin.set_weights(weights([np.asarray(weight) for weight in layer.weights]))
-            if hasattr(twin, "finalize_state"):
-                # Normalization computes with copies of its weights.
-                twin.finalize_state()
+                _set_weights(twin, weights([np.asarray(weight) for weight in layer.weights]))
 
         # What the user froze stays so only in the user's own model.
         twin.trainable = True
@@ -166,19 +186,15 @@ def _chain(steps: Sequence[Lowered]) -> Lowered:
 
 
 def _settings(layer: Any, name: str) -> dict[str, Any]:
-    """What a copy of the layer is made of."""
-    config = {**layer.get_config(), "name": name}
-    if getattr(layer, "activation", None) is not None:
-        # By its name alone, a function of the user's own that is called `gelu` becomes Keras' own, silently.
-        config["activation"] = layer.activation
-    return config
+    return {**plain_settings(layer), "name": name}
 
 
 def _without_activation(lowering: _Lowering, layer: Any, name: str) -> tuple[dict[str, Any], Lowered]:
     """The settings of a layer with a kernel but for its activation, and that."""
     config = _settings(layer, name)
     kind = walk.activation_name(layer)
-    if kind in walk.ACTIVATIONS or kind not in _SIMPLE or lowering.is_end(layer):
+    inside = kind in walk.ACTIVATIONS and type(layer).__name__ in (*walk.WEIGHT_LAYERS, "SeparableConv2D")
+    if inside or kind not in _SIMPLE or lowering.is_end(layer):
         return config, lambda tensor: tensor
     config["activation"] = "linear"
     return config, lowering.activated(kind, lowering.new_name(name, "activation"))
@@ -262,6 +278,59 @@ def _scaled_sum(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     return lambda inputs: total([inputs[0], scaling(inputs[1])])
 
 
+def _by_twos(lowering: _Lowering, name: str, of_two: Callable[[Any, Any, str], Any]) -> Lowered:
+    """Many inputs, two at a time: so do kernels, and round what each of them gives."""
+
+    def call(inputs: Sequence[Any]) -> Any:
+        found = inputs[0]
+        for number, tensor in enumerate(inputs[1:], 2):
+            found = of_two(found, tensor, name if number == len(inputs) else lowering.new_name(name, "part"))
+        return found
+
+    return call
+
+
+def _merged(kind: Any) -> Callable[[_Lowering, Any, str], Lowered]:
+    """Add and Multiply, of two or more."""
+    return lambda lowering, layer, name: _by_twos(lowering, name, lambda a, b, own: kind(name=own)([a, b]))
+
+
+def _average(lowering: _Lowering, layer: Any, name: str) -> Lowered:
+    total = _merged(layers.Add)(lowering, layer, lowering.new_name(name, "sum"))
+    return lambda inputs: layers.Rescaling(1 / len(inputs), name=name)(total(inputs))
+
+
+def _extreme(sign: int) -> Callable[[_Lowering, Any, str], Lowered]:
+    """The larger of two (1) is `a + relu(b - a)`, the smaller (-1) `a - relu(a - b)`: int8 has kernels for these."""
+
+    def rule(lowering: _Lowering, operation: Any, name: str) -> Lowered:
+        plain = lowering.same(operation, name)
+
+        def of_two(one: Any, other: Any, own: str) -> Any:
+            pair = [other, one] if sign > 0 else [one, other]
+            difference = layers.Subtract(name=lowering.new_name(own, "difference"))(pair)
+            beyond = layers.ReLU(name=lowering.new_name(own, "beyond"))(difference)
+            return (layers.Add if sign > 0 else layers.Subtract)(name=own)([one, beyond])
+
+        # The names are Keras'.
+        def call(x1: Any, x2: Any) -> Any:
+            tensors = [x for x in (x1, x2) if isinstance(x, keras.KerasTensor)]
+            if len(tensors) == 2 and len(x1.shape) == len(x2.shape):
+                return of_two(x1, x2, name)
+            rectifies = sign > 0 and len(tensors) == 1 and not np.any(x2 if tensors[0] is x1 else x1)
+            return layers.ReLU(name=name)(tensors[0]) if rectifies else plain(x1, x2)
+
+        return _by_twos(lowering, name, of_two) if isinstance(operation, keras.Layer) else call
+
+    return rule
+
+
+def _softmax(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    """Inside the model; at its end it makes probabilities, and is left away later."""
+    last = all(operation.axis in (-1, rank - 1) for rank in lowering.ranks(operation))
+    return lowering.activated("softmax", name) if last and not lowering.is_end(operation) else None
+
+
 def _stochastic_depth(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     dropout: Lowered = layers.Dropout(layer.drop_path_rate, noise_shape=(None, 1, 1, 1), name=name)
     return dropout
@@ -331,6 +400,37 @@ def _operation_concatenate(lowering: _Lowering, operation: Any, name: str) -> Lo
     return join
 
 
+def _operation_max(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
+    if sorted(axis for axis in axes if axis is not None) != [1, 2] or lowering.ranks(operation) != {4}:
+        return None
+    pool: Lowered = layers.GlobalMaxPooling2D(keepdims=bool(operation.keepdims), name=name)
+    return pool
+
+
+def _operation_reshape(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    batch, *shape = operation.newshape
+    if batch not in (-1, None) or shape.count(-1) + shape.count(None) > (batch is None):
+        return None
+    reshape: Lowered = layers.Reshape([-1 if n is None else n for n in shape], name=name)
+    return reshape
+
+
+def _operation_transpose(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    axes = tuple(operation.axes or ())
+    if axes[:1] != (0,):
+        return None
+    permute: Lowered = layers.Permute(axes[1:], name=name)
+    return permute
+
+
+def _operation_clip(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+    if operation.x_min != 0 or np.size(operation.x_max) != 1:
+        return None
+    relu: Lowered = layers.ReLU(float(operation.x_max), name=name)
+    return relu
+
+
 def _quotient(number: float, tensor_first: bool) -> tuple[float, float] | None:
     return (1 / number, 0.0) if tensor_first and number else None
 
@@ -355,11 +455,17 @@ _ONLY_IN_TRAINING = (
 )
 _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Conv2D": _convolution,
-    "DepthwiseConv2D": _with_kernel,
+    **dict.fromkeys(("Conv2DTranspose", "DepthwiseConv2D"), _with_kernel),
     "Dense": _dense,
     "SeparableConv2D": _separable,
     "Activation": _activation,
     "ReLU": _leaky_relu_or_relu,
+    "Add": _merged(layers.Add),
+    "Multiply": _merged(layers.Multiply),
+    "Average": _average,
+    "Maximum": _extreme(1),
+    "Minimum": _extreme(-1),
+    "Softmax": _softmax,
     "CustomScaleLayer": _scaled_sum,
     "StochasticDepth": _stochastic_depth,
     **dict.fromkeys(_ONLY_IN_TRAINING, _nothing),
@@ -372,5 +478,12 @@ _OPERATIONS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     **dict.fromkeys(_ACTIVATION_OPERATIONS, _operation_activation),
     "LeakyRelu": _operation_leaky,
     "Mean": _operation_mean,
+    "Max": _operation_max,
+    "Maximum": _extreme(1),
+    "Minimum": _extreme(-1),
+    "Softmax": _softmax,
+    "Reshape": _operation_reshape,
+    "Transpose": _operation_transpose,
+    "Clip": _operation_clip,
     "Concatenate": _operation_concatenate,
 }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from learn2compress.graph.calls import Call, kind_of
 from learn2compress.graph.ledger import Ledger
+from learn2compress.graph.walk import activation_name
 
 Channels = NDArray[np.int64]
 Shape = tuple[int | None, ...]
@@ -65,11 +66,10 @@ def _variable(layer: Any, *names: str) -> list[tuple[int, Any]]:
 
 
 def _activated(layer: Any, channels: Channels, ledger: Ledger) -> Channels:
-    """Holds the channels where the layer's own activation mixes them."""
-    activation = getattr(layer, "activation", None)
-    name = getattr(activation, "__name__", None)
-    if activation is not None and name not in ELEMENTWISE:
-        ledger.hold(channels, f"{layer.name} has the activation {name or type(activation).__name__}")
+    """Holds the channels where the layer's own activation mixes them, or may: it is not Keras'."""
+    name = activation_name(layer)
+    if name is not None and name not in ELEMENTWISE:
+        ledger.hold(channels, f"{layer.name} has the activation {name}")
     return channels
 
 

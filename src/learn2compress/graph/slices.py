@@ -51,7 +51,8 @@ def is_private(variable: Any) -> bool:
 def _keyed(model: keras.Model) -> list[tuple[str, str, int, Any]]:
     """Trainable variables with a key that is equal in every member, layer name, and place in `layer.weights`."""
     return [
-        (f"{layer.name}/{variable.name}", layer.name, place, variable)
+        # An attention layer has several of one name.
+        (f"{layer.name}/{place}:{variable.name}", layer.name, place, variable)
         for layer in model.layers
         for place, variable in enumerate(layer.weights)
         if variable.trainable and layer.trainable

@@ -19,14 +19,17 @@ class GroupShare:
 
     Attributes:
         name: of the layer that makes the channels.
-        channels: how many there are to choose from.
+        channels: how many there are, in the layer that makes them.
+        together: how many of them go together.
         layers: how many layers are narrowed with it.
-        macs, parameters: share of the whole model that falls in proportion to the channels dropped. A kernel counts
-            for the channels that it takes and for those that it makes, so the shares add up to more than one.
+        macs, parameters: share of the whole model that its channels take part in: what would be gone without any of
+            them. A kernel counts for the channels that it takes and for those that it makes, so the shares of all
+            groups add up to more than one.
     """
 
     name: str
     channels: int
+    together: int
     layers: int
     macs: float
     parameters: float
@@ -68,12 +71,12 @@ def structure(model: Any) -> Structure:
     whole = pruned_cost(channels, Choice())
     groups = []
     for group in channels.prunable:
-        one_less = pruned_cost(channels, Choice({group.index: np.arange(group.size - 1)}))
-        macs, parameters = _saved(whole, one_less, group.size)
+        # No model that could be built, but one that can be counted.
+        without = pruned_cost(channels, Choice({group.index: np.arange(0)}))
         layers = len(list(layers_of(channels, group)))
-        groups.append(GroupShare(group.name, group.size, layers, macs, parameters))
+        groups.append(GroupShare(group.name, group.channels, group.width, layers, *_saved(whole, without)))
     blocks = [_block(channels, block.name, whole) for block in channels.blocks]
-    held = [(group.name, group.size, group.reason) for group in channels.groups if group.reason]
+    held = [(group.name, group.channels, group.reason) for group in channels.groups if group.reason]
     return Structure(tuple(groups), tuple(blocks), tuple(held), dict(channels.notes))
 
 
@@ -81,9 +84,9 @@ def _block(channels: Channels, name: str, whole: Cost) -> BlockShare:
     return BlockShare(name, *_saved(whole, pruned_cost(channels, Choice(removed=frozenset([name])))))
 
 
-def _saved(whole: Cost, less: Cost, times: int = 1) -> tuple[float, float]:
-    """Shares of MACs and parameters saved, `times` over."""
+def _saved(whole: Cost, less: Cost) -> tuple[float, float]:
+    """Shares of MACs and parameters saved."""
     return (
-        round(times * (1 - less.macs / max(whole.macs, 1)), 4),
-        round(times * (1 - less.parameters / max(whole.parameters, 1)), 4),
+        round(1 - less.macs / max(whole.macs, 1), 4),
+        round(1 - less.parameters / max(whole.parameters, 1), 4),
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learn2compress.core.choice import Choice
 from learn2compress.graph.calls import Call, Graph, rebuild, resolve, twin_operation
 from learn2compress.graph.channels import AxisUnits, Channels, sizes_of
+from learn2compress.graph.settings import plain_settings
 from learn2compress.graph.slices import Part
 from learn2compress.graph.walk import activation_name, is_rectifier
 
@@ -39,10 +40,7 @@ def copied(
         unique = graph.layer_names[id(operation)]
         if not isinstance(operation, keras.Layer):
             return twin_operation(operation, unique)
-        config = {**operation.get_config(), "name": unique}
-        if any(axis is not None for axes in taken(operation) for axis in axes):
-            config |= _plain_initializers(config)
-        return type(operation).from_config(config | changed(operation))
+        return type(operation).from_config({**plain_settings(operation), "name": unique, **changed(operation)})
 
     model, twins = rebuild(graph, calls, clone, aliases, name)
     for operation in {id(call.operation): call.operation for call in calls}.values():
@@ -182,15 +180,6 @@ def _changed(channels: Channels, layer: Any, choice: Choice, call: Call) -> dict
     if kind == "LayerScale":
         return {"projection_dim": size("gamma", 0)}
     return {}
-
-
-def _plain_initializers(config: dict[str, Any]) -> dict[str, Any]:
-    """Others than constants, which may be arrays of the whole shape; the weights are set anyway."""
-    return {
-        key: "zeros"
-        for key, value in config.items()
-        if key.endswith("_initializer") and isinstance(value, dict) and value.get("class_name") == "Constant"
-    }
 
 
 def _changed_counts(channels: Channels, layer: Any, made: AxisUnits, sizes: Mapping[int, int]) -> dict[str, Any]:

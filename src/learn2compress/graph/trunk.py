@@ -16,6 +16,7 @@ from learn2compress.graph import walk
 from learn2compress.graph.calls import Graph, UnreadableGraphError, kind_of, read_graph
 from learn2compress.graph.input_size import of_fixed_size
 from learn2compress.graph.lower import lowered
+from learn2compress.graph.settings import plain_settings
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
@@ -255,7 +256,7 @@ def _absorbed(teacher: Any, body: keras.Model, scale: Vector, offset: Vector, re
         scale, offset = scale * layer_scale, offset * layer_scale + layer_offset
 
     def clone(layer: Any) -> Any:
-        config = layer.get_config()
+        config = plain_settings(layer)
         if layer.name == first.name:
             config["use_bias"] = True
         if layer is last and _squashes(layer):

@@ -18,6 +18,7 @@ SAME_SCALE_LAYERS = (
     "GlobalMaxPooling2D",
     "Identity",
     "MaxPooling2D",
+    "Permute",
     "Reshape",
     "ZeroPadding2D",
     "InputLayer",
@@ -31,6 +32,7 @@ OTHER_LAYERS = (
     *AFFINE_LAYERS,
     "Add",
     "Concatenate",
+    "Conv2DTranspose",
     "GlobalAveragePooling2D",
     "LeakyReLU",
     "Multiply",
@@ -38,15 +40,20 @@ OTHER_LAYERS = (
     "Subtract",
 )
 INT8_INTERPOLATIONS = ("nearest", "bilinear")
-INT8_ACTIVATIONS = ("gelu", "sigmoid", "tanh")
+INT8_ACTIVATIONS = ("gelu", "sigmoid", "softmax", "tanh")
 # What LiteRT has no int8 kernel for: it is computed in float32, between int8 layers, and said to be.
 FLOAT_LAYERS = ("ELU", "GroupNormalization", "LayerNormalization")
+# What is put together of several kernels, which would each want a rounding of its own: left in float32 as a whole.
+FLOAT_WHOLES = (
+    *("AdditiveAttention", "Attention", "GroupQueryAttention", "MultiHeadAttention"),
+    *("EinsumDense", "RMSNormalization", "UnitNormalization"),
+)
 FLOAT_ACTIVATIONS = ("celu", "elu", "exponential", "log_sigmoid", "mish", "selu", "softplus", "softsign")
 
 
 def functional(model: Any) -> Any:
     """A Sequential as the functional model that it is; any other model as it stands."""
-    if isinstance(model, keras.Sequential) and model.built:
+    if isinstance(model, keras.Sequential) and model.built and computes_its_graph(model):
         return keras.Model(model.inputs, model.outputs, name=model.name)
     return model
 
@@ -129,9 +136,9 @@ def is_known(operation: Any) -> bool:
 
 
 def _is_by_channel(layer: Any) -> bool:
-    """Whether an affine layer takes maps or vectors and has one number, or one a channel."""
+    """Whether an affine layer takes maps, sequences or vectors and has one number, or one a channel."""
     shape = layer.output.shape
-    if len(shape) not in (2, 4):
+    if len(shape) not in (2, 3, 4) or None in shape[1:]:
         return False
     numbers = (layer.scale, layer.offset) if type(layer).__name__ == "Rescaling" else ()
     return all(np.size(number) in (1, shape[-1]) for number in numbers)
@@ -140,7 +147,7 @@ def _is_by_channel(layer: Any) -> bool:
 def float_reason(layer: Any) -> str | None:
     """Why an integer file computes the layer in float32; None where it does not."""
     kind, function = type(layer).__name__, activation_name(layer)
-    if kind in FLOAT_LAYERS:
+    if kind in (*FLOAT_LAYERS, *FLOAT_WHOLES):
         return f"there is no integer kernel for a {kind}"
     if kind == "Activation" and function in FLOAT_ACTIVATIONS:
         return f"there is no integer kernel for the activation {function}"
@@ -148,8 +155,20 @@ def float_reason(layer: Any) -> str | None:
 
 
 def is_functional(model: Any) -> bool:
-    """Whether the model is a graph of layers that can be read (functional or sequential, and not subclassed)."""
-    return hasattr(model, "_nodes_by_depth") and type(model).__name__ in ("Functional", "Model", "Sequential")
+    """Whether the model is a graph of layers that can be read.
+
+    It may be of a class of the user's own that changes how it is trained, and leaves what it computes.
+    """
+    return hasattr(model, "_nodes_by_depth") and computes_its_graph(model)
+
+
+def computes_its_graph(model: Any) -> bool:
+    """Whether a functional or sequential model is called as Keras' own are, not by code of the user's own."""
+    called = ("call", "__call__")
+    definers = [next(kind for kind in type(model).__mro__ if name in vars(kind)) for name in called]
+    return not any(name in vars(model) for name in called) and all(
+        kind.__module__.partition(".")[0] == "keras" for kind in definers
+    )
 
 
 def weight_layers(model: Any) -> int:

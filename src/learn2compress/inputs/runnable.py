@@ -26,7 +26,7 @@ from learn2compress.inputs.runner import Runner, callable_runner, keras_runner, 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
 # Larger photos are taken as 224 x 224 where the model doesn't care: no student for 3000 x 4000 runs on a phone.
 LARGEST_TAKEN_OVER, USUAL_SIDE = 320, 224
-_PROBED = 2  # images, to see what comes out
+_PROBED = 4  # images, to see what comes out
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Runnable:
         keras_model: the model; None for a callable and for files that are black boxes.
         box: what it is where it is a file without a Keras model.
         readable: whether it is a Keras model that says what goes in and comes out.
+        tried: what came out when it was tried, (n, classes); of data where there are some, else of noise.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Runnable:
     keras_model: Any = field(repr=False)
     box: BlackBox | None
     readable: bool
+    tried: NDArray[np.float32] = field(repr=False, compare=False)
 
     @property
     def parameters(self) -> int | None:
@@ -79,13 +81,18 @@ class Runnable:
         if self.readable:
             model = _with_outputs(self.keras_model, outputs, self.name, progress)
             run = keras_runner(model, (*self.size, self.channels), self.name)
-            return replace(self, keras_model=model, run=run, classes=len(outputs))
+            return replace(self, keras_model=model, run=run, classes=len(outputs), tried=self.tried[:, outputs])
         # A model whose graph can't be read is from here on the function that it is; a file is no stand-in for it.
         whole, box = self.run, self.box
         if box is not None:
             box = replace(box, digest=f"{box.digest} {outputs.tolist()}", symbolic=None, file=None)
         return replace(
-            self, run=lambda images: whole(images)[:, outputs], keras_model=None, box=box, classes=len(outputs)
+            self,
+            run=lambda images: whole(images)[:, outputs],
+            keras_model=None,
+            box=box,
+            classes=len(outputs),
+            tried=self.tried[:, outputs],
         )
 
 
@@ -96,7 +103,7 @@ def open_model(
     input_size: tuple[int, int] | None,
     progress: Progress = SILENT,
 ) -> Runnable:
-    """Makes whatever was given ready to be asked, and tries it on two images.
+    """Makes whatever was given ready to be asked, and tries it on a few images.
 
     Args:
         model: path of a model file, a live `keras.Model` or a callable; see `inputs.teacher.load_teacher`.
@@ -130,7 +137,7 @@ def open_model(
         run = callable_runner(model, size, name)
     tried = run_all(run, RAW, _images(dataset, size), channels)
     classes = shape.classes if shape else class_count((None, *tried.shape[1:]), name)
-    return Runnable(name, source, size, channels, classes, run, keras_model, box, shape is not None)
+    return Runnable(name, source, size, channels, classes, run, keras_model, box, shape is not None, tried)
 
 
 def _resolved(model: Any, names: Names) -> tuple[str, str, Any, BlackBox | None]:

@@ -18,6 +18,8 @@ Runner = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 _BATCH_PIXELS = 2**21  # of activations' first layer: 256 images at 64 px, 41 at 224 px
 _BATCH_LIMIT = 256
+# A model is first tried on a few images: compiling it for these takes longer than running it layer by layer.
+_UNCOMPILED_IMAGES = 8
 
 
 def run_all(run: Runner, preprocess: Preprocessing, images: Images, channels: int) -> NDArray[np.float32]:
@@ -30,7 +32,7 @@ def run_all(run: Runner, preprocess: Preprocessing, images: Images, channels: in
 
 
 def keras_runner(model: Any, image_shape: tuple[int, int, int], name: str) -> Runner:
-    """A compiled forward pass of a Keras model, in inference mode.
+    """A forward pass of a Keras model in inference mode, compiled when more than a few images have come.
 
     Args:
         model: a `keras.Model` with one input and one output.
@@ -69,8 +71,13 @@ def _tensorflow_forward(model: Any, image_shape: tuple[int, int, int]) -> Callab
     # A signature with an open batch size is traced once, whatever the last batch's size.
     signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
     function = tf.function(lambda images: model(images, training=False), input_signature=signature)
+    seen = 0
 
     def forward(images: NDArray[np.float32]) -> Any:
+        nonlocal seen
+        seen += len(images)
+        if seen <= _UNCOMPILED_IMAGES:
+            return model(tf.convert_to_tensor(images), training=False)
         return function(tf.convert_to_tensor(images))
 
     return forward

@@ -26,7 +26,7 @@ from learn2compress.inputs.splits import balanced_sample
 SAMPLE_IMAGES = 256
 _LARGE_PIXELS = 128 * 128  # half as many images of this size and more: the teacher takes its time on them
 _EVIDENCE_IMAGES = 64  # enough to tell probabilities from logits
-_BLIND_IMAGES = 16  # made-up images to try a model on when there is no data
+_BLIND_IMAGES = 4  # made-up images to try a model on when there is no data
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def load_teacher(
         advise_framing(
             lambda some: ordered.says(some, found.preprocess), dataset.train, ordered.size, ordered.name, progress
         )
-    scores = ordered.scores(sample.images[:: max(1, len(sample.images) // _EVIDENCE_IMAGES)], found.preprocess)
+    scores = _evidence(ordered, sample, found.preprocess)
     _refuse_broken(scores, ordered.name)
     return Teacher(
         name=ordered.name,
@@ -207,6 +207,13 @@ def _in_order_of_data(
         progress,
     )
     return model if order is None else model.taking(order, progress)
+
+
+def _evidence(model: Runnable, sample: _Sample, preprocess: Preprocessing) -> NDArray[np.float32]:
+    """Outputs (images, classes) on some of the sample; without data, those on the noise that it was tried on."""
+    if sample.labels is None and preprocess == RAW:
+        return model.tried
+    return model.scores(sample.images[:: max(1, len(sample.images) // _EVIDENCE_IMAGES)], preprocess)
 
 
 def _refuse_broken(scores: NDArray[np.float32], name: str) -> None:

@@ -11,6 +11,15 @@ from pathlib import Path
 
 from learn2compress.core.family import Environment
 
+# The widest of these is told: virtual machines give processors of very different speed one name.
+INSTRUCTIONS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "i8mm": "I8MM",
+    "asimddp": "dot product",
+}
 PACKAGES = ("learn2compress", "ai-edge-litert", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy")
 
 
@@ -38,18 +47,23 @@ def _processor() -> str:
             shown = ""
         return shown or platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return processor_of(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return platform.processor() or platform.machine()
+
+
+def processor_of(cpuinfo: str) -> str:
+    """The name and the widest vector instructions of the first processor in Linux' `/proc/cpuinfo`."""
     fields: dict[str, str] = {}
-    for line in lines:
+    for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     # x86 says "model name"; ARM boards say "Model" or "Hardware", or nothing at all.
-    for key in ("model name", "Model", "Hardware"):
-        if fields.get(key):
-            return fields[key]
-    return platform.machine()
+    name = next((fields[key] for key in ("model name", "Model", "Hardware") if fields.get(key)), platform.machine())
+    # x86 calls them flags, ARM features.
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    widest = next((shown for flag, shown in INSTRUCTIONS.items() if flag in flags), None)
+    return f"{name} with {widest}" if widest else name
 
 
 def _cores() -> int:

@@ -77,8 +77,8 @@ class PruningOrder:
 def pruning_order(
     scores: Mapping[int, NDArray[np.float64]],
     *,
-    fewest: int,
-    multiple: int,
+    fewest: Mapping[int, int],
+    multiple: Mapping[int, int],
     least_shares: Mapping[int, float] | None = None,
     worth: Mapping[int, float] | None = None,
     blocks: Sequence[tuple[str, float]] = (),
@@ -87,8 +87,8 @@ def pruning_order(
 
     Args:
         scores: for the index of every prunable group, how much each of its units matters.
-        fewest: channels that a group always keeps.
-        multiple: groups are narrowed to multiples of this many channels.
+        fewest: for each group, units that it always keeps.
+        multiple: for each group, it is narrowed to multiples of this many units.
         least_shares: for each group, the share of its channels that it always keeps; by default `LEAST_SHARE`.
         worth: for each group, what dropping one of its units saves; with it, what is lost is weighed against what is
             saved.
@@ -97,18 +97,18 @@ def pruning_order(
     removals = [Removal(None, (), name, priority) for name, priority in blocks]
     for index, values in scores.items():
         lowest_first = np.argsort(values, kind="stable")
-        size = len(values)
+        size, width = len(values), multiple[index]
         share = least_shares[index] if least_shares else LEAST_SHARE
-        least = max(fewest, int(np.ceil(share * size / multiple)) * multiple)
+        least = max(fewest[index], int(np.ceil(share * size / width)) * width)
         start, end = 0, size - least
         reached = 0.0
         # The first step brings the group to a multiple.
-        step = size % multiple or multiple
+        step = size % width or width
         while start + step <= end:
             units = lowest_first[start : start + step]
             # Never below the step before, which a mean of equal values can be by rounding.
             reached = max(reached, float(values[units].mean()) / (worth[index] if worth else 1.0))
             removals.append(Removal(index, tuple(sorted(units.tolist())), "", reached))
-            start, step = start + step, multiple
+            start, step = start + step, width
     removals.sort(key=lambda removal: removal.priority)
     return PruningOrder(tuple(removals), {index: len(values) for index, values in scores.items()})

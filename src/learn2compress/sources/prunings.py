@@ -11,27 +11,31 @@ import numpy as np
 from learn2compress.core.choice import Choice
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
-from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
-from learn2compress.graph.channels import FEWEST_CHANNELS, Channels, find_channels
+from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
+from learn2compress.graph.channels import Channels, find_channels
 from learn2compress.graph.input_size import at_size
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.slices import Part
 from learn2compress.graph.surgery import prune, remaining_calls
 from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.graph.walk import is_weight_layer
+from learn2compress.inputs.outputs import as_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import PRICES, Candidate
 from learn2compress.plan.pruning import PruningOrder, pruning_order
 from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.sensitivity import agreements, least_shares
 
-MULTIPLE = 8
 JUDGED_BATCHES = 20
 JUDGED_BATCH_SIZE = 32
 # For the guard, which runs the model on them once for each group.
 SILENCED_IMAGES = 64
-# Candidates differ in size by at least this share.
-SIZE_STEP = 0.02
+COMPARED_IMAGES = 8
+# Share of the probability that may lie with other classes. Not nothing: at the rim of an image, zero padding stood
+# for the mean pixel, and stands for mid-grey in a member.
+MOST_APART = 0.25
+# Candidates differ in size or in MACs by at least this share. Costing one takes a millisecond.
+STEP = 0.01
 
 
 class TeacherPrunings:
@@ -50,7 +54,7 @@ class TeacherPrunings:
         self._teacher, self._dataset = teacher, dataset
 
     def candidates(self) -> list[Candidate]:
-        """The teacher whole and its prunings, a few per cent of size apart.
+        """The teacher whole and its prunings, as close to one another in size and MACs as the order has them.
 
         Raises:
             InputError: `route.teacher_refused` where there is nothing to take out.
@@ -64,7 +68,7 @@ class TeacherPrunings:
         found: list[Candidate] = []
         for removals in range(len(self.order.removals) + 1):
             cost = pruned_cost(self.channels, self.order.choice(removals))
-            if found and cost.size_bytes > (1 - SIZE_STEP) * found[-1].cost.size_bytes:
+            if found and not _smaller(cost, found[-1].cost):
                 continue
             spec = MemberSpec(
                 f"pruned-{removals}",
@@ -102,22 +106,51 @@ class TeacherPrunings:
         preprocess = self._teacher.preprocess
         scale, offset = np.asarray(preprocess.scale, float), np.asarray(preprocess.offset, float)
         own = own_layers(self._teacher.keras_model, self._teacher.input_size)
-        return find_channels(build_whole(own.model, "whole", scale, offset, preprocess.bgr))
+        whole = build_whole(own.model, "whole", scale, offset, preprocess.bgr)
+        self._check_same(whole)
+        return find_channels(whole)
+
+    def _check_same(self, whole: Any) -> None:
+        """Refuses layers that don't add up to the teacher: all that is trained from here on would start from noise.
+
+        Raises:
+            InputError: `route.teacher_refused`.
+        """
+        images = self._some_images()[:COMPARED_IMAGES]
+        logits = np.asarray(whole.predict_on_batch((images.astype(np.float32) - 128) / 128))
+        if self._teacher.outputs == "scores":
+            found = as_probabilities(1 / (1 + np.exp(-logits)), "scores")
+        else:
+            found = as_probabilities(logits, "logits")
+        apart = np.abs(found - self._teacher.predict(images)).sum(axis=1).mean() / 2
+        if not apart <= MOST_APART:
+            raise InputError(
+                "route.teacher_refused",
+                f"The teacher's layers, put together anew, give other outputs than the teacher: probabilities are "
+                f"{100 * apart:.0f} % apart on training images.",
+                "use --from fresh: students of our own are trained from the teacher's outputs.",
+            )
 
     @cached_property
     def order(self) -> PruningOrder:
         """What goes first: what the loss would suffer least from, for the work and the bytes that it saves."""
         scores, blocks = Taylor().with_blocks(self.channels, self._judged())
+        groups = {index: self.channels.groups[index] for index in scores}
         # By the step: so many channels of a group, or a block.
         worth = {
-            index: self._saved(Choice({index: np.arange(len(values) - MULTIPLE)})) / MULTIPLE
-            for index, values in scores.items()
+            index: self._saved(Choice({index: np.arange(max(1, group.size - group.step))})) / group.step
+            for index, group in groups.items()
         }
         guard = least_shares(agreements(self.channels, scores, self._some_images()))
         spared = {name: self._saved(Choice(removed=frozenset([name]))) for name in blocks}
         lost = [(name, score / spared[name]) for name, score in blocks.items() if spared[name] > 0]
         return pruning_order(
-            scores, fewest=FEWEST_CHANNELS, multiple=MULTIPLE, least_shares=guard, worth=worth, blocks=lost
+            scores,
+            fewest={index: group.fewest for index, group in groups.items()},
+            multiple={index: group.step for index, group in groups.items()},
+            least_shares=guard,
+            worth=worth,
+            blocks=lost,
         )
 
     def _saved(self, choice: Choice) -> float:
@@ -140,3 +173,8 @@ class TeacherPrunings:
             indices = np.sort(order[start : start + JUDGED_BATCH_SIZE])
             labels = split.labels[indices]
             yield split.batch(indices, size), (labels, np.zeros((len(indices), self._dataset.classes), np.float32))
+
+
+def _smaller(cost: Cost, other: Cost) -> bool:
+    """Whether a member is smaller, or takes less work, by a step: early layers have few weights, and much to do."""
+    return cost.size_bytes <= (1 - STEP) * other.size_bytes or cost.macs <= (1 - STEP) * other.macs

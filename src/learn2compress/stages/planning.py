@@ -88,7 +88,19 @@ def plan_families(
         raise failures[0]
     # A plan with fewer members gives less than was asked for, where another gives all.
     most = max(len(plan.specs) for plan in plans)
-    return [plan for plan in plans if len(plan.specs) == most]
+    plans = [plan for plan in plans if len(plan.specs) == most]
+    if most < options.students:
+        progress.warn(_too_few(most, plans[0], options.students))
+    return plans
+
+
+def _too_few(most: int, plan: Plan, students: int) -> str:
+    """That a family has fewer members than were asked for, and what gives more."""
+    advice = "" if plan.route == "fresh" else " --from fresh gives more."
+    return (
+        f"{most} {'member' if most == 1 else 'members'} instead of {students}: no more {plan.words} differ enough "
+        f"from one another.{advice}"
+    )
 
 
 def plan_family(

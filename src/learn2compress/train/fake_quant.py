@@ -1,6 +1,7 @@
 """Fake quantization: the trained graph with int8 rounding put in where LiteRT's int8 kernels will round.
 
-Weights: symmetric, per output channel (per tensor for Dense, whose per-channel form the converter refuses).
+Weights: symmetric, per output channel (per tensor for Dense and Conv2DTranspose, whose per-channel form the converter
+refuses).
 Activations: asymmetric, per tensor, ranges tracked as moving averages of each batch's minimum and maximum
 (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018).
 """
@@ -24,7 +25,7 @@ INPUT_RANGE = (-1.0, 127 / 128)
 # LiteRT's int8 SOFTMAX has the fixed output scale 1/256.
 PROBABILITY_RANGE = (0.0, 255 / 256)
 # So have the kernels of these.
-FIXED_RANGES = {"sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
+FIXED_RANGES = {"sigmoid": (0.0, 255 / 256), "softmax": PROBABILITY_RANGE, "tanh": (-1.0, 127 / 128)}
 # Their kernels take no activation in.
 NEVER_FUSED = ("LeakyReLU", "PReLU")
 # What int8 can't hold beyond it is cut off: no kernel need do it.
@@ -37,6 +38,12 @@ def _per_channel(kernel: Any) -> Any:
     largest = ops.max(ops.abs(ops.stop_gradient(kernel)), axis=(0, 1, 2))
     largest = ops.maximum(largest, SMALLEST_RANGE)
     return fake_quant_with_min_max_vars(kernel, -largest, largest, num_bits=8, narrow_range=True, axis=3)
+
+
+def _per_tensor(kernel: Any) -> Any:
+    """Fake-quantizes with one symmetric scale."""
+    largest = ops.maximum(ops.max(ops.abs(ops.stop_gradient(kernel))), SMALLEST_RANGE)
+    return fake_quant_with_min_max_vars(kernel, -largest, largest, num_bits=8, narrow_range=True)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -71,14 +78,25 @@ class QuantDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class QuantConv2DTranspose(keras.layers.Conv2DTranspose):
+    """Conv2DTranspose whose kernel is rounded to int8, per tensor."""
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, in) -> (n, h', w', out)."""
+        kernel = _per_tensor(self.kernel)
+        outputs = ops.conv_transpose(
+            inputs, kernel, self.strides, self.padding, self.output_padding, dilation_rate=self.dilation_rate
+        )
+        return outputs + self.bias if self.use_bias else outputs
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class QuantDense(keras.layers.Dense):
     """Dense whose kernel is rounded to int8, per tensor."""
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """(n, in) -> (n, out)."""
-        largest = ops.maximum(ops.max(ops.abs(ops.stop_gradient(self.kernel))), SMALLEST_RANGE)
-        kernel = fake_quant_with_min_max_vars(self.kernel, -largest, largest, num_bits=8, narrow_range=True)
-        outputs = ops.matmul(inputs, kernel)
+        outputs = ops.matmul(inputs, _per_tensor(self.kernel))
         if self.use_bias:
             outputs = outputs + self.bias
         return self.activation(outputs)
@@ -125,7 +143,12 @@ class QuantActivation(keras.layers.Layer):
         return {**super().get_config(), "fixed": self.fixed}
 
 
-QUANTIZED: dict[str, Any] = {"Conv2D": QuantConv2D, "DepthwiseConv2D": QuantDepthwiseConv2D, "Dense": QuantDense}
+QUANTIZED: dict[str, Any] = {
+    "Conv2D": QuantConv2D,
+    "Conv2DTranspose": QuantConv2DTranspose,
+    "DepthwiseConv2D": QuantDepthwiseConv2D,
+    "Dense": QuantDense,
+}
 
 
 def is_rounded(layer: Any, users: dict[str, list[Any]]) -> bool:

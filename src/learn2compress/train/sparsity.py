@@ -1,5 +1,7 @@
 """Unstructured magnitude pruning: the smallest weights of each kernel become zero, ever more of them.
 
+What is asked for is a share of the weights of all kernels. Small ones are spared, and large ones give for them.
+
 After Zhu and Gupta, "To prune, or not to prune" (2017): the share of zeros rises by a cubic, fast at first, and
 stands still for the last part. It makes the download smaller (zeros zip well) and nothing faster.
 """
@@ -17,27 +19,57 @@ from keras import ops
 REACHED_AT = 0.7
 # Kernels of fewer weights hold little to save and much to lose.
 FEWEST_WEIGHTS = 1000
+# How far a kernel gives for those that are spared: it keeps this much of what it would have kept.
+LEFT = 0.5
 # The masks follow the schedule in steps of this share: ranking all weights at each step would cost too much.
 STEP = 0.02
 
 
-def prunable_kernels(variables: Sequence[Any]) -> list[Any]:
-    """Those in which single weights may go: kernels of some size, depthwise ones excepted."""
-    return [v for v in variables if len(v.shape) >= 2 and v.shape[-1] > 1 and np.prod(v.shape) >= FEWEST_WEIGHTS]
+def kernels_of(variables: Sequence[Any]) -> list[Any]:
+    """The variables of which single weights can go: matrices and beyond."""
+    return [variable for variable in variables if len(variable.shape) >= 2]
+
+
+def zeros_by_kernel(kernels: Sequence[Any], sparsity: float) -> list[float]:
+    """For each kernel, the share of its weights that goes, so that `sparsity` of the weights of all do.
+
+    Large kernels give as far as `LEFT` says, then small ones do, and only then those that have one number a channel
+    or one filter a channel.
+    """
+    sizes = [int(np.prod(kernel.shape)) for kernel in kernels]
+    ranks = [_spared(kernel) for kernel in kernels]
+    missing = sparsity * sum(sizes)
+    shares = {}
+    for rank in sorted(set(ranks)):
+        weights = sum(size for size, other in zip(sizes, ranks, strict=True) if other == rank)
+        shares[rank] = min(missing / weights, 1 - LEFT * (1 - sparsity))
+        missing = max(0.0, missing - shares[rank] * weights)
+    return [shares[rank] for rank in ranks]
+
+
+def _spared(kernel: Any) -> int:
+    """0 for a large kernel, 1 for a small one, 2 for one whose weights are all that a channel has."""
+    size = int(np.prod(kernel.shape))
+    if kernel.shape[-1] == 1 or size == max(kernel.shape):
+        return 2
+    return int(size < FEWEST_WEIGHTS)
 
 
 class MagnitudeMasks:
     """Keeps the weights that are smallest in their kernel at zero while training moves the others.
 
     Args:
-        variables: trained ones; `prunable_kernels` of them are masked.
-        sparsity: share of zeros in each kernel at the end, 0..1.
+        variables: trained ones; the kernels among them are masked.
+        sparsity: share of zeros in all kernels together at the end, 0..1; see `zeros_by_kernel`.
     """
 
     def __init__(self, variables: Sequence[Any], sparsity: float) -> None:
         self.sparsity = sparsity
-        self._kernels = prunable_kernels(variables)
-        self._masks: list[Any] = [1.0] * len(self._kernels)
+        found = kernels_of(variables)
+        masked = [(k, share) for k, share in zip(found, zeros_by_kernel(found, sparsity), strict=True) if share > 0]
+        self._kernels = [kernel for kernel, _ in masked]
+        self._shares = [share for _, share in masked]
+        self._masks: list[Any] = [1.0] * len(masked)
         self._share = 0.0
 
     def at(self, progress: float) -> None:
@@ -49,7 +81,8 @@ class MagnitudeMasks:
         reached = self.sparsity * (1 - (1 - min(1.0, progress / REACHED_AT)) ** 3)
         if reached >= self._share + STEP or (reached > self._share and progress >= REACHED_AT):
             self._share = reached
-            self._masks = [_largest(kernel, reached) for kernel in self._kernels]
+            way = reached / self.sparsity
+            self._masks = [_largest(k, way * share) for k, share in zip(self._kernels, self._shares, strict=True)]
         for kernel, mask in zip(self._kernels, self._masks, strict=True):
             kernel.assign(kernel * mask)
 
@@ -62,7 +95,7 @@ class ZeroMasks:
     """
 
     def __init__(self, variables: Sequence[Any]) -> None:
-        self._kernels = [v for v in variables if len(v.shape) >= 2]
+        self._kernels = kernels_of(variables)
         self._masks = [ops.cast(ops.not_equal(kernel, 0), kernel.dtype) for kernel in self._kernels]
 
     def apply(self) -> None:
@@ -83,5 +116,5 @@ def _largest(kernel: Any, share: float) -> Any:
 
 def zero_share(model: keras.Model) -> float:
     """Share of zeros among the weights of the model's kernels."""
-    kernels = [np.asarray(kernel) for kernel in model.trainable_variables if len(kernel.shape) >= 2]
+    kernels = [np.asarray(kernel) for kernel in kernels_of(model.trainable_variables)]
     return float(sum((k == 0).sum() for k in kernels) / max(1, sum(k.size for k in kernels)))

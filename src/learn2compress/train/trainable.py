@@ -79,7 +79,10 @@ def with_pixels(model: keras.Model, name: str) -> keras.Model:
 
 
 def _gives_probabilities(model: keras.Model) -> bool:
-    return any(isinstance(layer, keras.layers.Softmax) for layer in model.layers[-2:])
+    last = model.outputs[0]._keras_history.operation
+    if type(last).__name__ == "QuantActivation":
+        last = last._inbound_nodes[-1].input_tensors[0]._keras_history.operation
+    return isinstance(last, keras.layers.Softmax)
 
 
 def resized(pixels: Any, size: tuple[int, int]) -> Any:

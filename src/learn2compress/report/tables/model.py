@@ -13,13 +13,15 @@ from learn2compress.report.tables.data import data_tables
 
 # Shown in tables of their own.
 _APART = ("structure", "data")
+# Shown only where there is something to say.
+_SELDOM = ("macs_not_counted",)
 
 
 def model_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     """What `inspection.inspect_model` found: the model, its channel groups and blocks, and the data."""
     lines = Table(show_header=False, box=None, padding=(0, 2))
     for key, value in found.items():
-        if key not in _APART:
+        if key not in _APART and (value or key not in _SELDOM):
             lines.add_row(f"[bold]{key.replace('_', ' ')}", Text(_shown(value)))
     yield lines
     yield from _structure(found["structure"])
@@ -42,7 +44,9 @@ def _structure(structure: Mapping[str, Any]) -> Iterator[RenderableType]:
         return
     groups = Table("channel group", "channels", "layers", "MACs", "parameters", title="What can be narrowed")
     for group in structure["groups"]:
-        groups.add_row(Text(group["name"]), str(group["channels"]), str(group["layers"]), *_shares(group))
+        together = f", {group['together']} together" if group["together"] > 1 else ""
+        channels = f"{group['channels']}{together}"
+        groups.add_row(Text(group["name"]), channels, str(group["layers"]), *_shares(group))
     yield groups
     if structure["blocks"]:
         blocks = Table("block that ends in", "MACs", "parameters", title="What can be removed whole")

@@ -6,15 +6,18 @@ with the mean left out: a constant can move into the next bias.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from learn2compress.graph.channels import Channels
-from learn2compress.train.importance.protocol import Batch, Scores, add_along, zeros
+from learn2compress.graph.channels import AxisUnits, Channels
+from learn2compress.graph.surgery import copied, whole
+from learn2compress.train.importance.protocol import Batch, Scores, add_along, summed_axis, zeros
 from learn2compress.train.trainable import scaled
 
 
@@ -27,8 +30,8 @@ class ActivationEnergy:
 
     def __call__(self, channels: Channels, batches: Iterator[Batch]) -> Scores:
         """See `Importance`."""
-        takers = _takers(channels)
-        watched = keras.Model(channels.graph.model.inputs[0], [_moments(tensor) for _, _, tensor in takers])
+        model, takers = _takers(channels)
+        watched = keras.Model(model.inputs[0], [_moments(tensor) for _, _, tensor in takers])
         sums = [np.zeros((2, tensor.shape[-1])) for _, _, tensor in takers]
         count = 0
         for pixels, _ in batches:
@@ -36,26 +39,51 @@ class ActivationEnergy:
             sums = [total + moments.sum(axis=0) for total, moments in zip(sums, found, strict=True)]
             count += len(pixels)
         scores = zeros(channels)
-        for (layer, (position, axis), _), (first, second) in zip(takers, sums, strict=True):
-            variance = np.maximum(second / count - (first / count) ** 2, 0)
-            weight = np.asarray(layer.weights[position], np.float64)
-            others = tuple(other for other in range(weight.ndim) if other != axis)
-            energy = (weight**2).sum(axis=others) * variance
-            add_along(scores, channels.axes[id(layer)][position, axis], energy / (energy.sum() + 1e-12))
+        for (power, units, _), (first, second) in zip(takers, sums, strict=True):
+            energy = power * np.maximum(second / count - (first / count) ** 2, 0)
+            add_along(scores, units, energy / (energy.sum() + 1e-12))
         return scores
 
 
-def _takers(channels: Channels) -> list[tuple[Any, tuple[int, int], Any]]:
-    """Layers whose kernel sums over channels, the axis along which it does, and the tensor that they take."""
+def _takers(channels: Channels) -> tuple[keras.Model, list[tuple[NDArray[np.float64], AxisUnits, Any]]]:
+    """A copy of the model; and for each call of a layer whose kernel sums over channels, three things.
+
+    The kernel's squares, summed up by the channel; what lies along these; and the tensor of the copy that goes in.
+    The layers of a nested model know the tensors that it was made with, which have no part in the whole.
+    """
+    graph = channels.graph
+    copy = copied(graph, graph.calls, changed=lambda layer: {}, taken=whole)
+    twins = {layer.name: layer for layer in copy.layers}
+    calls: Counter[int] = Counter()
     found = []
-    for layer in channels.graph.layers:
-        for position, axis in channels.axes.get(id(layer), {}):
-            weight = layer.weights[position]
-            kind = type(layer).__name__
-            summed = len(weight.shape) - (1 if kind.endswith("Transpose") else 2)
-            if weight is getattr(layer, "kernel", None) and axis == summed and not kind.startswith("Depthwise"):
-                found.append((layer, (position, axis), layer._inbound_nodes[0].input_tensors[0]))
-    return found
+    for call in graph.calls:
+        layer, twin = call.operation, twins.get(graph.layer_names[id(call.operation)])
+        taken = _taken(channels, layer)
+        if taken is not None and twin is not None:
+            found.append((*taken, twin._inbound_nodes[calls[id(layer)]].input_tensors[0]))
+        calls[id(layer)] += 1
+    return copy, found
+
+
+def _taken(channels: Channels, layer: Any) -> tuple[NDArray[np.float64], AxisUnits] | None:
+    """The squares of a layer's kernel, summed up for each channel that it takes; None where it sums over none."""
+    kind = type(layer).__name__
+    separable = kind.startswith("SeparableConv")
+    # The depthwise kernel of a separable convolution is the one that the channels go into.
+    own = getattr(layer, "depthwise_kernel" if separable else "kernel", None)
+    position = next((i for i, weight in enumerate(layer.weights) if weight is own), None)
+    if own is None or position is None or kind.startswith("Depthwise"):
+        return None
+    axis = summed_axis(layer, own)
+    units = channels.axes.get(id(layer), {}).get((position, axis))
+    if units is None:
+        return None
+    kernel = np.asarray(own, np.float64)
+    if separable:
+        # Its two kernels in one (..., in, out), as a convolution would have it.
+        pointwise = np.asarray(layer.pointwise_kernel, np.float64)
+        kernel = np.einsum("...cm,cmo->...co", kernel, pointwise.reshape(*kernel.shape[-2:], -1))
+    return (kernel**2).sum(axis=tuple(other for other in range(kernel.ndim) if other != axis)), units
 
 
 def _moments(tensor: Any) -> Any:

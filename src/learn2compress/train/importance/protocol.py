@@ -51,6 +51,17 @@ def add_along(scores: Scores, axis: AxisUnits, values: NDArray[np.float64]) -> N
             np.add.at(scores[index], axis.unit[here], values[here])
 
 
+def summed_axis(layer: Any, kernel: Any) -> int:
+    """The axis of a kernel (..., in, out) over which it sums what it takes; a transposed one is (..., out, in)."""
+    return len(kernel.shape) - (1 if type(layer).__name__.endswith("Transpose") else 2)
+
+
+def made_axis(layer: Any, weight: Any) -> int:
+    """The axis of a layer's weight along which lie the channels that the layer makes."""
+    axes = len(weight.shape)
+    return axes - 2 if axes > 1 and summed_axis(layer, weight) == axes - 1 else axes - 1
+
+
 def normalized(scores: Scores) -> Scores:
     """Scores relative to the mean of their group, so that groups compare."""
     return {index: found / (found.mean() + 1e-12) for index, found in scores.items()}

@@ -15,7 +15,7 @@ from keras import ops
 
 from learn2compress.graph.blocks import Block
 from learn2compress.graph.channels import Channels
-from learn2compress.train.importance.protocol import Batch, Scores, add_along, zeros
+from learn2compress.train.importance.protocol import Batch, Scores, add_along, made_axis, zeros
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
 
@@ -110,9 +110,9 @@ def _add_gates(scores: Scores, channels: Channels, layer: Any, products: dict[in
     total, along = None, None
     for (position, axis), units in channels.axes.get(id(layer), {}).items():
         product = products.get(id(layer.weights[position]))
-        if product is None or axis != product.ndim - 1:
+        if product is None or axis != made_axis(layer, product):
             continue
-        sums = product.sum(axis=tuple(range(product.ndim - 1)))
+        sums = product.sum(axis=tuple(other for other in range(product.ndim) if other != axis))
         total = sums if total is None else total + sums
         along = units
     if total is not None and along is not None:
