@@ -242,3 +242,21 @@ def test_an_activation_of_the_users_own_stays_and_is_named(activation: Any) -> N
     reason = walk.unsupported_reason(simple.get_layer("first"))
     assert reason is not None
     assert "gelu of" in reason or "LeakyReLU" in reason
+
+
+@pytest.mark.parametrize(
+    ("resizing", "expected"),
+    [
+        ({"height": 9, "width": 9}, []),
+        ({"height": 18, "width": 27}, ["UpSampling2D"]),
+        ({"height": 18, "width": 18, "interpolation": "nearest", "crop_to_aspect_ratio": True}, ["UpSampling2D"]),
+        ({"height": 18, "width": 27, "crop_to_aspect_ratio": True}, ["Resizing"]),
+        ({"height": 14, "width": 18}, ["Resizing"]),
+        ({"height": 18, "width": 18, "interpolation": "bicubic"}, ["Resizing"]),
+        ({"height": 18, "width": 18, "antialias": True}, ["Resizing"]),
+    ],
+)
+def test_resizing_inside_the_model_is_nothing_or_upsampling(resizing: dict[str, Any], expected: list[str]) -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 3)(layers.Resizing(**resizing)(image))))
+    assert kinds(simple) == [*expected, "Conv2D"]

@@ -187,10 +187,10 @@ def unsupported() -> Any:
     return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
 
 
-def grey() -> Any:
+def many_channels() -> Any:
     from keras import Input, Model, layers
 
-    image = Input((20, 20, 1))
+    image = Input((20, 20, 4))
     return Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))))
 
 
@@ -294,7 +294,7 @@ def sparse_rows(x: Any) -> Any:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "not a Keras model"),
     "unsupported layer": (unsupported, "cropper is a RandomCrop"),
-    "grey": (grey, "RGB"),
+    "four channels": (many_channels, "neither RGB nor grey"),
     "subclassed": (subclassed, "MyModel"),
     "own layer of a known name": (own_layer_scale, "mine is a LayerScale that is not Keras' own"),
     "grouped first": (lambda: with_piece(grouped), "grouped convolution"),
@@ -488,6 +488,46 @@ def test_a_teacher_of_uint8_pixels_is_taken() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.uint8)
     given = (pixels.astype(np.float32) - 128) / 128
     np.testing.assert_allclose(whole.predict_on_batch(given), model.predict_on_batch(pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(20, 20), (40, 40)])
+def test_a_teacher_that_resizes_its_images_is_taken(size: tuple[int, int]) -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.graph.trunk import build_whole, own_layers
+
+    image = Input((20, 20, 3))
+    x = layers.Rescaling(1 / 255)(layers.Resizing(*size)(layers.Rescaling(2.0, offset=3.0)(image)))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu", name="first")(x))
+    model = Model(image, layers.Dense(3, name="scores")(x))
+    own = own_layers(model)
+    assert (own.uncut, own.unpruned) == (None, None)
+    caffe = NAMED["caffe"]
+    whole = build_whole(own.model, "whole", np.asarray(caffe.scale), np.asarray(caffe.offset), caffe.bgr)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), np.uint8)
+    assert_close(whole.predict_on_batch(member_input(pixels)), model.predict_on_batch(caffe.apply(pixels)))
+
+
+@pytest.mark.parametrize("preprocess", ["unit", "mnist"])
+def test_a_teacher_of_grey_images_gets_members_of_rgb_images(preprocess: str) -> None:
+    from keras import Input, Model, layers
+
+    from learn2compress.graph.trunk import build_whole, own_layers
+
+    image = Input((16, 16, 1))
+    x = layers.Rescaling(2.0, offset=-0.5)(image)
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(x)
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    model = Model(image, layers.Dense(3, name="scores")(x))
+    assert (own_layers(model).uncut, own_layers(model).unpruned) == (None, None)
+    preprocessing = parse_preprocess(preprocess)
+    assert preprocessing is not None
+    scale, offset = (np.asarray(v, float) for v in (preprocessing.scale, preprocessing.offset))
+    whole = build_whole(own_layers(model).model, "whole", scale, offset, preprocessing.bgr)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    expected = model.predict_on_batch(preprocessing.apply(pixels, channels=1))
+    # Grey is a whole number for the teacher: it is half a step apart at most.
+    np.testing.assert_allclose(whole.predict_on_batch(member_input(pixels)), expected, atol=0.05)
 
 
 @pytest.mark.parametrize(("change", "reason"), [("int8", "was quantized by Keras"), ("lora", "LoRA")])

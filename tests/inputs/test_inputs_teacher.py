@@ -130,6 +130,17 @@ def test_a_model_of_any_size_takes_the_data_s(make, dataset):
     assert caught.value.code == "teacher.input_size"
 
 
+def test_a_model_that_resizes_images_of_any_size_gets_them_so(keras, dataset):
+    layers = keras.layers
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Resizing(12, 16)(layers.Rescaling(1 / 255)(inputs)))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(pooled))
+    model.layers[-1].set_weights([9 * np.eye(3), np.zeros(3)])
+    for given in (dataset, None):
+        assert load_teacher(model, dataset=given).input_size == (12, 16)
+    assert load_teacher(model, dataset=dataset, input_size=(24, 24)).input_size == (24, 24)
+
+
 def test_without_data_a_model_is_described_all_the_same(make):
     teacher = load_teacher(make())
     assert (teacher.classes, teacher.preprocess.name, teacher.outputs) == (3, "raw", "probabilities")

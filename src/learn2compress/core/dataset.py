@@ -13,6 +13,9 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float32]
 
+# Shares of red, green and blue in grey (ITU-R BT.601), as Pillow and TensorFlow compute it.
+LUMA = (0.299, 0.587, 0.114)
+
 
 class ImageSplit(Protocol):
     """Labelled RGB images, held in memory or read from disk one by one."""

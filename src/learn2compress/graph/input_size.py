@@ -27,6 +27,19 @@ def of_fixed_size(model: Any, size: tuple[int, int]) -> Any:
     return keras.Model(image, whole(image), name=whole.name)
 
 
+def resized_to(model: Any) -> tuple[int, int] | None:
+    """The size (height, width) that a model brings its images to before all else; None where it leaves them as is."""
+    whole = walk.functional(model)
+    if not walk.is_functional(whole):
+        return None
+    for layer, _ in walk.nodes(whole):
+        if type(layer).__name__ == "Resizing":
+            return int(layer.height), int(layer.width)
+        if type(layer).__name__ not in ("InputLayer", "Rescaling", "Normalization"):
+            return None
+    return None
+
+
 def at_size(part: Part, size: tuple[int, int]) -> Part:
     """The member with equal layers and weights, for images of this size; itself where it takes such already.
 

@@ -142,6 +142,14 @@ class _Lowering:
         calls = [call for call in self._graph.calls if call.operation is operation]
         return {len(self._graph.shapes[number]) for call in calls for number in call.inputs}
 
+    def sizes(self, operation: Any) -> set[tuple[int, int]]:
+        """(height, width) of the maps that it takes, at all its calls; empty where one is not known."""
+        calls = [call for call in self._graph.calls if call.operation is operation]
+        shapes = [self._graph.shapes[number] for call in calls for number in call.inputs]
+        if any(len(shape) != 4 or None in shape[1:3] for shape in shapes):
+            return set()
+        return {(shape[1] or 1, shape[2] or 1) for shape in shapes}
+
     def is_end(self, operation: Any) -> bool:
         """Whether the model ends in it: there a sigmoid makes probabilities, and is left away later."""
         return id(operation) in self._ends
@@ -331,6 +339,24 @@ def _softmax(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
     return lowering.activated("softmax", name) if last and not lowering.is_end(operation) else None
 
 
+def _resizing(lowering: _Lowering, layer: Any, name: str) -> Lowered | None:
+    """None of its own where images have the size already; enlarging by a whole number is `UpSampling2D`."""
+    sizes = lowering.sizes(layer)
+    if len(sizes) != 1 or layer.data_format != "channels_last":
+        return None
+    ((height, width),) = sizes
+    if (height, width) == (layer.height, layer.width):
+        return lambda tensor: tensor
+    whole = not layer.height % height and not layer.width % width
+    even = layer.height * width == layer.width * height
+    framed = layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio
+    if not whole or layer.antialias or (framed and not even) or layer.interpolation not in walk.INT8_INTERPOLATIONS:
+        return None
+    factors = (layer.height // height, layer.width // width)
+    larger: Lowered = layers.UpSampling2D(factors, interpolation=layer.interpolation, name=name)
+    return larger
+
+
 def _stochastic_depth(lowering: _Lowering, layer: Any, name: str) -> Lowered:
     dropout: Lowered = layers.Dropout(layer.drop_path_rate, noise_shape=(None, 1, 1, 1), name=name)
     return dropout
@@ -466,6 +492,7 @@ _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Maximum": _extreme(1),
     "Minimum": _extreme(-1),
     "Softmax": _softmax,
+    "Resizing": _resizing,
     "CustomScaleLayer": _scaled_sum,
     "StochasticDepth": _stochastic_depth,
     **dict.fromkeys(_ONLY_IN_TRAINING, _nothing),

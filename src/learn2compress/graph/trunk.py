@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2compress.core.dataset import LUMA
 from learn2compress.graph import walk
 from learn2compress.graph.calls import Graph, UnreadableGraphError, kind_of, read_graph
 from learn2compress.graph.input_size import of_fixed_size
@@ -108,8 +109,8 @@ def _unreadable(model: Any) -> str | None:
     model = walk.functional(model)
     if not walk.is_functional(model):
         return f"the teacher is a {type(model).__name__}, not a functional model"
-    if model.inputs[0].shape[-1] != 3:
-        return "the teacher does not take RGB images"
+    if model.inputs[0].shape[-1] not in (1, 3):
+        return "the teacher takes neither RGB nor grey images"
     if None in model.inputs[0].shape[1:3]:
         return "the teacher takes images of any size"
     calls = [layer.name for layer, _ in walk.nodes(model)]
@@ -120,7 +121,7 @@ def _unreadable(model: Any) -> str | None:
 
 def _unabsorbable(model: Any, front: set[str]) -> str | None:
     """Why the preprocessing can't move into the first convolution; None when it can."""
-    passing = (*FRONT_LAYERS, "InputLayer", "ZeroPadding2D")
+    passing = (*FRONT_LAYERS, "InputLayer", "UpSampling2D", "ZeroPadding2D")
     reached = {layer.name for layer in model.layers if type(layer).__name__ == "InputLayer"}
     takers = []
     for layer, producers in walk.nodes(model):
@@ -145,7 +146,7 @@ def _front(model: Any) -> list[Any]:
         kind = type(layer).__name__
         if kind in FRONT_LAYERS:
             found.append(layer)
-        elif kind not in ("InputLayer", "ZeroPadding2D"):
+        elif kind not in ("InputLayer", "UpSampling2D", "ZeroPadding2D"):
             break
     return found
 
@@ -269,8 +270,8 @@ def _absorbed(teacher: Any, body: keras.Model, scale: Vector, offset: Vector, re
         kwargs.pop("mask", None)
         return args[0] if layer.name in gone else layer(*args, **kwargs)
 
-    # A teacher may take uint8 pixels; a member's input lies between -1 and 1.
-    image = keras.Input(body.input_shape[1:], name=body.inputs[0].name, dtype="float32")
+    # A teacher may take uint8 pixels, or grey ones; a member's input is RGB between -1 and 1.
+    image = keras.Input((*body.input_shape[1:3], 3), name=body.inputs[0].name, dtype="float32")
     copy = keras.models.clone_model(body, input_tensors=image, clone_function=clone, call_function=call)
     for layer in body.layers:
         if layer.name in gone or not layer.weights:
@@ -293,8 +294,14 @@ def _affine(layer: Any) -> tuple[Vector, Vector]:
 
 
 def _absorb(weights: list[Any], scale: Vector, offset: Vector, order: slice) -> list[Any]:
-    """Moves `z = u * scale + offset` into the first convolution's kernel (h, w, 3, out) and bias."""
+    """Moves `z = u * scale + offset` into the first convolution's kernel (h, w, 3, out) and bias.
+
+    In a kernel for grey images (h, w, 1, out), whose pixels are sums of red, green and blue, each gets its share.
+    """
     kernel = np.asarray(weights[0], float)
+    if kernel.shape[2] == 1:
+        kernel, scale, offset, order = kernel * np.array(LUMA)[:, None], scale[0], offset[0], slice(None)
+        scale, offset = scale * np.ones(3), offset * np.ones(3)
     bias = np.asarray(weights[1], float) if len(weights) > 1 else np.zeros(kernel.shape[-1])
     bias = bias + (kernel * offset[:, None]).sum(axis=(0, 1, 2))
     return [(kernel * scale[:, None])[:, :, order].astype(np.float32), bias.astype(np.float32)]

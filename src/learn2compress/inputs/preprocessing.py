@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.dataset import Images
+from learn2compress.core.dataset import LUMA, Images
 from learn2compress.core.errors import InputError
-
-# Grey from RGB (ITU-R BT.601), as Pillow and TensorFlow compute it.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Preprocessing:
         With one channel, grey is computed first and the first channel's scale and offset are used.
         """
         if channels == 1:
-            grey = np.rint(images.astype(np.float32) @ _LUMA)[..., None]
+            grey = np.rint(images.astype(np.float32) @ np.array(LUMA, np.float32))[..., None]
             return np.asarray(grey * np.float32(self.scale[0]) + np.float32(self.offset[0]), np.float32)
         pixels = images[..., ::-1] if self.bgr else images
         if self.name == "raw":

@@ -120,7 +120,7 @@ def open_model(
         keras_model = channels_last(keras_model, name)
     shape = classifier_shape(keras_model, name) if keras_model is not None else None
     own = shape.size if shape else box.form.size if box else None
-    size = own or input_size or _size_of(dataset, name, progress)
+    size = own or input_size or _resized_to(keras_model, name, progress) or _size_of(dataset, name, progress)
     _refuse_strange_size(size, name)
     if input_size is not None and input_size != size:
         raise InputError(
@@ -184,6 +184,18 @@ def _with_outputs(model: Any, kept: NDArray[np.int64], name: str, progress: Prog
             f"({1 - after / before:.0%} fewer)"
         )
     return narrowed
+
+
+def _resized_to(keras_model: Any, name: str, progress: Progress) -> tuple[int, int] | None:
+    """The size that a model for images of any size brings them to itself."""
+    if keras_model is None:
+        return None
+    from learn2compress.graph.input_size import resized_to
+
+    size = resized_to(keras_model)
+    if size is not None:
+        progress.note(f"{name} resizes images of any size to {size[0]}x{size[1]}: it gets them so")
+    return size
 
 
 def _size_of(dataset: Dataset | None, name: str, progress: Progress) -> tuple[int, int]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from learn2compress.core.dataset import LUMA
 from learn2compress.inputs.teacher import Teacher
-
-LUMA = (0.299, 0.587, 0.114)
 
 
 def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
