@@ -107,8 +107,30 @@ def test_candidates_get_ever_smaller_and_cost_what_was_said(source: Any) -> None
     assert len(found) > 5
     for candidate in (found[0], found[len(found) // 2], found[-1]):
         assert model_cost(source.build(candidate.spec).model) == candidate.cost
-    later = source.narrower(found[2], found)
-    assert [candidate.spec.removals for candidate in later] == [c.spec.removals for c in found[2:]]
+    assert len({candidate.spec.name for candidate in found}) == len(found)
+
+
+def test_after_a_large_step_what_came_before_is_given_back(source: Any) -> None:
+    from learn2compress.graph.slices import slices_within
+
+    found = source.candidates()
+    macs = [candidate.cost.macs for candidate in found]
+    assert any(candidate.spec.given_back for candidate in found)
+    for candidate in found:
+        if candidate.spec.given_back:
+            before, after = (source._cost(candidate.spec.removals - less) for less in (1, 0))
+            assert after.macs <= candidate.cost.macs < before.macs
+            assert after.size_bytes <= candidate.cost.size_bytes < before.size_bytes
+    prefixes = [source._cost(removals).macs for removals in range(len(source.order.removals) + 1)]
+    largest = max(np.diff(np.log(prefixes)) * -1)
+    assert max(np.diff(np.log(sorted(macs, reverse=True))) * -1) < largest
+    for widest in found[::3]:
+        later = source.narrower(widest, found)
+        assert later[0] is widest
+        wide = source.build(widest.spec)
+        for candidate in later:
+            narrow = source.build(candidate.spec)
+            slices_within(narrow.model, wide.model, narrow.positions, wide.positions)
 
 
 def test_candidates_are_all_that_differ_in_size_or_in_work(source: Any) -> None:

@@ -24,6 +24,7 @@ class MemberSpec:
         blocks: residual blocks per stage (fresh route; empty otherwise).
         cut: name of the teacher's layer after which a new head is put (teacher route; empty otherwise).
         removals: how many steps of the pruning order were taken (pruned teacher; 0 otherwise).
+        given_back: which of these, by their numbers in the order, were not taken after all.
         depth: number of weight layers, for people.
         input_size: (height, width) of the images it takes.
         targets: the targets it was chosen to satisfy.
@@ -38,6 +39,7 @@ class MemberSpec:
     blocks: tuple[int, ...] = ()
     cut: str = ""
     removals: int = 0
+    given_back: tuple[int, ...] = ()
     depth: int = 0
     targets: tuple[str, ...] = ()
     precision: str = "int8"
@@ -54,7 +56,7 @@ class MemberSpec:
     @property
     def layers(self) -> tuple[object, ...]:
         """The choice that makes a member of a family, but for the size of its images."""
-        return self.channels, self.blocks, self.cut, self.removals
+        return self.channels, self.blocks, self.cut, self.removals, self.given_back
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +44,13 @@ class PruningOrder:
     removals: tuple[Removal, ...]
     sizes: Mapping[int, int]
 
-    def choice(self, count: int) -> Choice:
-        """What is left after the first `count` removals."""
+    def choice(self, count: int, given_back: Collection[int] = ()) -> Choice:
+        """What is left after the first `count` removals, but for those of these numbers."""
         gone: dict[int, list[int]] = {}
         blocks = set()
-        for removal in self.removals[:count]:
+        for number, removal in enumerate(self.removals[:count]):
+            if number in given_back:
+                continue
             if removal.group is None:
                 blocks.add(removal.block)
             else:

@@ -36,6 +36,9 @@ COMPARED_IMAGES = 8
 MOST_APART = 0.25
 # Candidates differ in size or in MACs by at least this share. Costing one takes a millisecond.
 STEP = 0.01
+# A step that saves more than this at once, as a block does, would overshoot bounds: removals before it are given
+# back, one after the other. So many are tried.
+LARGE_STEP, TRIED = 0.03, 16
 
 
 class TeacherPrunings:
@@ -54,7 +57,9 @@ class TeacherPrunings:
         self._teacher, self._dataset = teacher, dataset
 
     def candidates(self) -> list[Candidate]:
-        """The teacher whole and its prunings, as close to one another in size and MACs as the order has them.
+        """The teacher whole and its prunings, close to one another in size and MACs.
+
+        After a large step, candidates lie between with that step taken and some before it given back.
 
         Raises:
             InputError: `route.teacher_refused` where there is nothing to take out.
@@ -65,25 +70,52 @@ class TeacherPrunings:
                 "The teacher's own graph can't be pruned: no group has channels to spare, and no block can go.",
                 "use --from fresh: students of our own are trained from the teacher's outputs.",
             )
+        whole = before = self._cost(0)
         found: list[Candidate] = []
         for removals in range(len(self.order.removals) + 1):
-            cost = pruned_cost(self.channels, self.order.choice(removals))
-            if found and not _smaller(cost, found[-1].cost):
-                continue
-            spec = MemberSpec(
-                f"pruned-{removals}",
-                "teacher",
-                round(cost.parameters / (found[0].cost.parameters if found else cost.parameters), 3),
-                self._teacher.input_size,
-                removals=removals,
-                depth=self._depth(self.order.choice(removals)),
-            )
-            found.append(Candidate(spec, cost))
+            cost = self._cost(removals)
+            between = self._between(removals, before, cost) if _smaller(cost, before, LARGE_STEP) else []
+            for given_back in (*between, ()):
+                cost = self._cost(removals, given_back)
+                if not found or _smaller(cost, found[-1].cost):
+                    found.append(
+                        Candidate(self._spec(removals, given_back, cost.parameters / whole.parameters), cost)
+                    )
+            before = cost
         return found
 
+    def _cost(self, removals: int, given_back: tuple[int, ...] = ()) -> Cost:
+        return pruned_cost(self.channels, self.order.choice(removals, given_back))
+
+    def _spec(self, removals: int, given_back: tuple[int, ...], width: float) -> MemberSpec:
+        return MemberSpec(
+            f"pruned-{removals}" + f"-{len(given_back)}-back" * bool(given_back),
+            "teacher",
+            round(width, 3),
+            self._teacher.input_size,
+            removals=removals,
+            given_back=given_back,
+            depth=self._depth(self.order.choice(removals, given_back)),
+        )
+
+    def _between(self, removals: int, before: Cost, after: Cost) -> list[tuple[int, ...]]:
+        """What can be given back, ever less of it, so that it costs less than `before` still.
+
+        The last removals come first: they hurt most.
+        """
+        found: list[tuple[int, ...]] = []
+        given_back: tuple[int, ...] = ()
+        for number in range(removals - 2, max(-1, removals - 2 - TRIED), -1):
+            cost = self._cost(removals, (*given_back, number))
+            saves = cost.macs < before.macs and cost.size_bytes < before.size_bytes
+            if saves and (cost.macs > after.macs or cost.size_bytes > after.size_bytes):
+                given_back, after = (*given_back, number), cost
+                found.append(given_back)
+        return found[::-1]
+
     def narrower(self, widest: Candidate, candidates: list[Candidate]) -> list[Candidate]:
-        """All that come later in the order."""
-        return [candidate for candidate in candidates if candidate.spec.removals >= widest.spec.removals]
+        """All that lack what it lacks."""
+        return [candidate for candidate in candidates if _gone(widest.spec) <= _gone(candidate.spec)]
 
     def uneven(self, widest: Candidate) -> list[Candidate]:
         """None: which channels go is decided by their worth."""
@@ -91,7 +123,8 @@ class TeacherPrunings:
 
     def build(self, spec: MemberSpec) -> Part:
         """The pruned teacher with its own weights and its own classifier."""
-        pruned = prune(self.channels, self.order.choice(spec.removals), spec.name.replace("-", "_"))
+        choice = self.order.choice(spec.removals, spec.given_back)
+        pruned = prune(self.channels, choice, spec.name.replace("-", "_"))
         return at_size(pruned, spec.input_size)
 
     def _depth(self, choice: Choice) -> int:
@@ -175,6 +208,11 @@ class TeacherPrunings:
             yield split.batch(indices, size), (labels, np.zeros((len(indices), self._dataset.classes), np.float32))
 
 
-def _smaller(cost: Cost, other: Cost) -> bool:
+def _gone(spec: MemberSpec) -> set[int]:
+    """Numbers of the removals that make it."""
+    return set(range(spec.removals)) - set(spec.given_back)
+
+
+def _smaller(cost: Cost, other: Cost, step: float = STEP) -> bool:
     """Whether a member is smaller, or takes less work, by a step: early layers have few weights, and much to do."""
-    return cost.size_bytes <= (1 - STEP) * other.size_bytes or cost.macs <= (1 - STEP) * other.macs
+    return cost.size_bytes <= (1 - step) * other.size_bytes or cost.macs <= (1 - step) * other.macs
