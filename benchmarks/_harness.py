@@ -75,6 +75,21 @@ def find_teachers() -> Path:
     return Path(os.environ.get("L2C_TEACHERS") or HERE.parents[1] / "shared" / "data" / "teachers")
 
 
+def interpreter_with(name: str, *requirements: str) -> Path | None:
+    """An interpreter that has these packages, in a virtual environment of its own; None where it can't be had."""
+    python = find_data() / name / "bin" / "python"
+    if not python.exists():
+        uv = Path(sys.executable).with_name("uv")
+        commands = (
+            [uv, "venv", "--quiet", "--python", sys.executable, python.parent.parent],
+            [uv, "pip", "install", "--quiet", "--python", python, *requirements],
+        )
+        for command in commands:
+            if subprocess.run([str(part) for part in command], check=False).returncode:
+                return None
+    return python
+
+
 def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
     """Writes what was measured to `results/NAME.json`, with the command and the host."""
     result = {

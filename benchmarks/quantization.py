@@ -18,7 +18,6 @@ import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what 
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from _harness import HERE, find_data
+from _harness import HERE, find_data, interpreter_with
 from rich.console import Console
 from rich.table import Table
 
@@ -145,21 +144,6 @@ def with_signature(model: Any, size: int, folder: Path) -> bytes:
     return content
 
 
-def edge_quantizer(cache: Path) -> Path | None:
-    """The interpreter that has ai-edge-quantizer; None where it can't be had."""
-    python = cache / "edge-quantizer" / "bin" / "python"
-    if not python.exists():
-        uv = Path(sys.executable).with_name("uv")
-        commands = (
-            [uv, "venv", "--quiet", "--python", sys.executable, python.parent.parent],
-            [uv, "pip", "install", "--quiet", "--python", python, EDGE_QUANTIZER],
-        )
-        for command in commands:
-            if subprocess.run([str(part) for part in command], check=False).returncode:
-                return None
-    return python
-
-
 def files_of(name: str, size: int, dataset: Any, arguments: Any, python: Path | None, folder: Path) -> Any:
     """The files of a model, by the word for what they are; beside them the reasons for what is float in ours."""
     keras.utils.set_random_seed(0)
@@ -240,7 +224,7 @@ def main() -> None:
     if arguments.markdown:
         print(markdown(json.loads(RESULT.read_text(encoding="utf-8"))["rows"]))
         return
-    python = edge_quantizer(find_data())
+    python = interpreter_with("edge-quantizer", EDGE_QUANTIZER)
     if python is None:
         print(f"{EDGE_QUANTIZER} can't be installed: its column stays empty")
     with tempfile.TemporaryDirectory() as folder:
