@@ -86,6 +86,7 @@ def interpreter_with(name: str, *requirements: str) -> Path | None:
         )
         for command in commands:
             if subprocess.run([str(part) for part in command], check=False).returncode:
+                shutil.rmtree(python.parent.parent, ignore_errors=True)
                 return None
     return python
 

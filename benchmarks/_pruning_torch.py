@@ -115,7 +115,9 @@ def pruned(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, ratio: 
         ignored_layers=[model.linear],
     )
     model.eval()
-    while torch_pruning.utils.count_ops_and_params(model, example)[0] > whole / ratio:
+    for _ in range(STEPS):
+        if torch_pruning.utils.count_ops_and_params(model, example)[0] <= whole / ratio:
+            break
         model.zero_grad()
         for start in range(0, JUDGED_BATCHES * BATCH, BATCH):
             part = slice(start, start + BATCH)

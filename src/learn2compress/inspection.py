@@ -62,7 +62,7 @@ def inspect_model(
     names = Names(input_name, output_name)
     teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, input_size=size, names=names)
     keras_model = of_fixed_size(teacher.keras_model, teacher.input_size)
-    own = own_layers(keras_model)
+    own = own_layers(keras_model, outputs=teacher.outputs)
     found: dict[str, Any] = {
         "model": str(model),
         "kind": teacher.box.kind if teacher.box else "a Keras model",

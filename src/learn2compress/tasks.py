@@ -45,7 +45,7 @@ def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
     asked = options.route
     if asked == "fresh":
         return [FreshStudents(teacher, dataset, "asked for")]
-    own_ones = own_layers(teacher.keras_model, teacher.input_size)
+    own_ones = own_layers(teacher.keras_model, teacher.input_size, teacher.outputs)
     uncut, unpruned = own_ones.uncut, own_ones.unpruned
     refusal = {"cuts": uncut, "prunings": unpruned, "teacher": uncut and unpruned}.get(asked)
     if refusal:

@@ -10,6 +10,7 @@ import pytest
 from keras import layers, ops
 
 from learn2compress.graph import walk
+from learn2compress.graph.fold import fold_batch_norm
 from learn2compress.graph.lower import lowered
 
 SHAPE = (9, 9, 3)
@@ -124,8 +125,19 @@ def test_of_a_nested_model_that_is_called_twice_each_call_has_its_layers() -> No
     assert kinds(simple).count("DepthwiseConv2D") == 4
 
 
+def test_a_softmax_with_a_mask_stays_one() -> None:
+    image = keras.Input(SHAPE)
+    x = layers.Softmax()(image, mask=ops.greater(image, 0.5))
+    assert "Softmax" in kinds(compared(keras.Model(image, layers.Conv2D(2, 1)(x))))
+
+
 def test_layers_may_be_called_with_keywords() -> None:
     image = keras.Input(SHAPE)
+    norm = layers.BatchNormalization()(inputs=layers.PReLU()(inputs=image))
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(norm)))
+    np.testing.assert_allclose(
+        fold_batch_norm(simple)(np.ones((1, *SHAPE))), simple(np.ones((1, *SHAPE))), rtol=1e-4, atol=1e-5
+    )
     x = layers.Activation("silu")(inputs=layers.Conv2D(4, 3)(inputs=image), training=False)
     compared(keras.Model(image, layers.Dense(3)(layers.SeparableConv2D(4, 3)(x, training=False), training=False)))
 
@@ -199,6 +211,7 @@ def test_new_names_take_none_that_is_taken() -> None:
         lambda x: ops.clip(x, 0, 6),
         lambda x: ops.reshape(x, (-1, 81, 3)),
         lambda x: ops.transpose(x, (0, 3, 1, 2)),
+        lambda x: ops.transpose(x, (0, -1, 1, 2)),
     ],
 )
 def test_arithmetic_becomes_layers(operation: Any) -> None:
@@ -217,6 +230,7 @@ def test_arithmetic_becomes_layers(operation: Any) -> None:
         lambda x: ops.gelu(x, approximate=True),
         lambda x: ops.mean(x, axis=-1),
         lambda x: ops.maximum(x, 1.0),
+        lambda x: ops.mean(ops.reshape(x, (-1, 27))),
         lambda x: ops.clip(x, -1, 1),
         lambda x: ops.minimum(x, np.arange(3, dtype=np.float32)),
         lambda x: ops.mean(layers.Reshape((9, 27))(x), axis=(1, 2)),

@@ -420,6 +420,12 @@ def one_of(kind: str) -> Callable[[Any], Any]:
             "transposed": lambda: layers.Conv2DTranspose(8, 3, strides=2, activation="relu")(x),
             "larger": lambda: layers.Maximum()([x, layers.Conv2D(16, 1)(x), layers.Conv2D(16, 1)(x)]),
             "dropout": lambda: layers.SpatialDropout2D(0.3)(x),
+            "leaky": lambda: layers.Conv2DTranspose(8, 3, activation="leaky_relu")(x),
+            "rows": lambda: layers.BatchNormalization(axis=1)(x),
+            "masked": lambda: layers.Softmax()(x, mask=keras.ops.greater(x, 0.0)),
+            "wrapped": lambda: layers.SpectralNormalization(layers.Conv2D(8, 3, activation=lambda t: t + 1))(x),
+            "two": lambda: layers.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)[0],
+            "grouped attention": lambda: layers.GroupQueryAttention(4, 4, 2)(*[layers.Reshape((-1, 16))(x)] * 2),
         }
         return made[kind]()
 
@@ -435,6 +441,12 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], str | None]] = {
     "code": (one_of("lambda"), "Lambda"),
     "an activation that is not understood": (one_of("sparsemax"), "the activation sparsemax"),
     "softmax inside": (one_of("softmax"), None),
+    "an activation that no kernel fuses": (one_of("leaky"), "the activation leaky_relu"),
+    "a batch norm of rows": (one_of("rows"), "not by the channel"),
+    "a softmax with a mask": (one_of("masked"), "Softmax|Greater"),
+    "a layer in a layer that can't be copied": (one_of("wrapped"), "copied|SpectralNormalization"),
+    "attention that gives its shares too": (one_of("two"), "several tensors"),
+    "attention of groups": (one_of("grouped attention"), None),
     "a layer that is called twice": (called_twice, None),
     "attention": (attention, None),
     "a transposed convolution": (one_of("transposed"), None),
@@ -490,6 +502,20 @@ def test_a_teacher_of_uint8_pixels_is_taken() -> None:
     np.testing.assert_allclose(whole.predict_on_batch(given), model.predict_on_batch(pixels), atol=1e-4)
 
 
+def test_a_teacher_whose_probabilities_come_from_no_softmax_has_no_logits_to_train_by() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((12, 12, 3))
+    sure = layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(image)))
+    both = layers.Concatenate(name="both")([1.0 - sure, sure])
+    assert own_layers(Model(image, both), outputs="probabilities").unpruned == (
+        "its probabilities come from both, not from a softmax or sigmoid at its end"
+    )
+    assert own_layers(Model(image, sure), outputs="scores").unpruned is None
+    assert own_layers(Model(image, layers.Softmax()(both)), outputs="probabilities").unpruned is None
+    assert own_layers(Model(image, both), outputs="logits").unpruned is None
+
+
 @pytest.mark.parametrize("size", [(20, 20), (40, 40)])
 def test_a_teacher_that_resizes_its_images_is_taken(size: tuple[int, int]) -> None:
     from keras import Input, Model, layers
@@ -506,6 +532,10 @@ def test_a_teacher_that_resizes_its_images_is_taken(size: tuple[int, int]) -> No
     whole = build_whole(own.model, "whole", np.asarray(caffe.scale), np.asarray(caffe.offset), caffe.bgr)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), np.uint8)
     assert_close(whole.predict_on_batch(member_input(pixels)), model.predict_on_batch(caffe.apply(pixels)))
+    # Larger pixels are no features yet.
+    assert cut_points(own.model) == ["first"]
+    trunk = trunk_of(own.model, "first", caffe)
+    assert_close(features(trunk, "first", member_input(pixels)), features(own.model, "first", caffe.apply(pixels)))
 
 
 @pytest.mark.parametrize("preprocess", ["unit", "mnist"])

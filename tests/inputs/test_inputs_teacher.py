@@ -138,6 +138,9 @@ def test_a_model_that_resizes_images_of_any_size_gets_them_so(keras, dataset):
     model.layers[-1].set_weights([9 * np.eye(3), np.zeros(3)])
     for given in (dataset, None):
         assert load_teacher(model, dataset=given).input_size == (12, 16)
+    front = keras.Sequential([keras.Input((None, None, 3)), layers.RandomFlip(), layers.Resizing(12, 16)])
+    nested = keras.Model(inputs, model.layers[-1](layers.GlobalAveragePooling2D()(front(inputs))))
+    assert load_teacher(nested, dataset=dataset).input_size == (12, 16)
     assert load_teacher(model, dataset=dataset, input_size=(24, 24)).input_size == (24, 24)
 
 
@@ -302,3 +305,22 @@ def test_outputs_for_classes_that_the_data_lacks_are_left_out(keras, make, datas
         assert any("weights instead of" in event.message for event in events)
     with pytest.raises(InputError, match="5 classes"):
         load_teacher(model, dataset=dataset, preprocess="raw")
+
+
+@pytest.mark.parametrize("end", ["layer", "activation", "operation", "nested", "cast"])
+def test_sigmoids_are_told_from_logits_wherever_they_are_made(keras, dataset, end):
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3))
+    dense = layers.Dense(3, activation="sigmoid" if end in ("layer", "nested", "cast") else None)
+    x = dense(layers.GlobalAveragePooling2D()(inputs))
+    if end == "activation":
+        x = layers.Activation("sigmoid")(x)
+    if end == "operation":
+        x = keras.ops.sigmoid(x)
+    if end == "cast":
+        x = layers.Activation("linear", dtype="float32")(x)
+    model = keras.Model(inputs, x)
+    dense.set_weights([0.05 * np.eye(3), -6.0 * np.ones(3)])
+    if end == "nested":
+        model = keras.Sequential([inputs, layers.Rescaling(1.0), model])
+    assert load_teacher(model, dataset=dataset, preprocess="raw").outputs == "scores"

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from learn2compress.graph import walk
+from learn2compress.graph.calls import UnreadableGraphError, kind_of, read_graph
+from learn2compress.graph.lower import ONLY_IN_TRAINING
 from learn2compress.graph.slices import Part
 
 
@@ -29,13 +31,14 @@ def of_fixed_size(model: Any, size: tuple[int, int]) -> Any:
 
 def resized_to(model: Any) -> tuple[int, int] | None:
     """The size (height, width) that a model brings its images to before all else; None where it leaves them as is."""
-    whole = walk.functional(model)
-    if not walk.is_functional(whole):
+    try:
+        calls = read_graph(model).calls
+    except UnreadableGraphError:
         return None
-    for layer, _ in walk.nodes(whole):
-        if type(layer).__name__ == "Resizing":
-            return int(layer.height), int(layer.width)
-        if type(layer).__name__ not in ("InputLayer", "Rescaling", "Normalization"):
+    for call in calls:
+        if kind_of(call.operation) == "Resizing":
+            return int(call.operation.height), int(call.operation.width)
+        if kind_of(call.operation) not in ("Rescaling", "Normalization", *ONLY_IN_TRAINING):
             return None
     return None
 

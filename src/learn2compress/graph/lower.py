@@ -7,6 +7,7 @@ and a product, arithmetic with numbers a `Rescaling`, and an activation that no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -107,9 +108,9 @@ class _Lowering:
         name, kind = self._graph.layer_names[id(operation)], kind_of(operation)
         rules = _LAYERS if isinstance(operation, keras.Layer) else _OPERATIONS
         found = rules[kind](self, operation, name) if kind in rules else None
-        if found is None:
-            return self.same(operation, name)
-        return _positional(found) if isinstance(operation, keras.Layer) else found
+        if not isinstance(operation, keras.Layer):
+            return found or self.same(operation, name)
+        return _inputs_first(self.same(operation, name)) if found is None else _positional(found)
 
     def same(self, operation: Any, name: str) -> Lowered:
         """A copy of the layer or operation."""
@@ -137,15 +138,18 @@ class _Lowering:
         self._taken.add(found)
         return found
 
+    def taken(self, operation: Any) -> list[tuple[int | None, ...]]:
+        """The shapes of what it takes, at all its calls."""
+        calls = [call for call in self._graph.calls if call.operation is operation]
+        return [self._graph.shapes[number] for call in calls for number in call.inputs]
+
     def ranks(self, operation: Any) -> set[int]:
         """How many axes the tensors have that it takes, at all its calls."""
-        calls = [call for call in self._graph.calls if call.operation is operation]
-        return {len(self._graph.shapes[number]) for call in calls for number in call.inputs}
+        return {len(shape) for shape in self.taken(operation)}
 
     def sizes(self, operation: Any) -> set[tuple[int, int]]:
         """(height, width) of the maps that it takes, at all its calls; empty where one is not known."""
-        calls = [call for call in self._graph.calls if call.operation is operation]
-        shapes = [self._graph.shapes[number] for call in calls for number in call.inputs]
+        shapes = self.taken(operation)
         if any(len(shape) != 4 or None in shape[1:3] for shape in shapes):
             return set()
         return {(shape[1] or 1, shape[2] or 1) for shape in shapes}
@@ -173,6 +177,15 @@ class _Lowering:
             layers.ReLU(rectifier[kind], name=name) if kind in rectifier else layers.Activation(kind, name=name)
         )
         return found
+
+
+def _inputs_first(layer: Any) -> Lowered:
+    """The layer, called with what it takes in the first place, also where that was given by name."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return layer(*args, **kwargs) if args or "inputs" not in kwargs else layer(kwargs.pop("inputs"), **kwargs)
+
+    return call
 
 
 def _positional(found: Lowered) -> Lowered:
@@ -335,7 +348,8 @@ def _extreme(sign: int) -> Callable[[_Lowering, Any, str], Lowered]:
 
 def _softmax(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
     """Inside the model; at its end it makes probabilities, and is left away later."""
-    last = all(operation.axis in (-1, rank - 1) for rank in lowering.ranks(operation))
+    # A mask may come beside what it takes.
+    last = len(lowering.taken(operation)) == 1 and operation.axis in (-1, *(r - 1 for r in lowering.ranks(operation)))
     return lowering.activated("softmax", name) if last and not lowering.is_end(operation) else None
 
 
@@ -436,14 +450,16 @@ def _operation_max(lowering: _Lowering, operation: Any, name: str) -> Lowered | 
 
 def _operation_reshape(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
     batch, *shape = operation.newshape
-    if batch not in (-1, None) or shape.count(-1) + shape.count(None) > (batch is None):
+    taken = [size for _, *size in lowering.taken(operation)]
+    # Places may also move into the batch.
+    if batch != -1 or any(None in size or math.prod(n or 1 for n in size) != math.prod(shape) for size in taken):
         return None
-    reshape: Lowered = layers.Reshape([-1 if n is None else n for n in shape], name=name)
+    reshape: Lowered = layers.Reshape(shape, name=name)
     return reshape
 
 
 def _operation_transpose(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
-    axes = tuple(operation.axes or ())
+    axes = tuple(axis % len(operation.axes) for axis in operation.axes or ())
     if axes[:1] != (0,):
         return None
     permute: Lowered = layers.Permute(axes[1:], name=name)
@@ -468,7 +484,7 @@ def _nothing(lowering: _Lowering, layer: Any, name: str) -> Lowered:
 
 # Augmentation and noise that Keras' own tutorials put into the model. Not among them: `RandomCrop`, which crops the
 # middle in inference, and what works on images and labels together.
-_ONLY_IN_TRAINING = (
+ONLY_IN_TRAINING = (
     *(
         f"Random{what}"
         for what in (
@@ -495,7 +511,7 @@ _LAYERS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Resizing": _resizing,
     "CustomScaleLayer": _scaled_sum,
     "StochasticDepth": _stochastic_depth,
-    **dict.fromkeys(_ONLY_IN_TRAINING, _nothing),
+    **dict.fromkeys(ONLY_IN_TRAINING, _nothing),
 }
 _OPERATIONS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Add": _arithmetic(lambda number, first: (1.0, number), layers.Add),

@@ -41,12 +41,13 @@ class OwnLayers:
     unpruned: str | None
 
 
-def own_layers(model: Any, size: tuple[int, int] | None = None) -> OwnLayers:
+def own_layers(model: Any, size: tuple[int, int] | None = None, outputs: str = "") -> OwnLayers:
     """What can be made of the layers of a teacher; of None, which is none that has layers, nothing.
 
     Args:
         model: the teacher.
         size: (height, width) of its images, where it takes any.
+        outputs: what it gives: `probabilities`, `scores` or `logits`; empty where that is not known.
     """
     if model is None:
         nothing = "the teacher is not a Keras model"
@@ -60,11 +61,15 @@ def own_layers(model: Any, size: tuple[int, int] | None = None) -> OwnLayers:
         strange = _strange(graph)
     except UnreadableGraphError as error:
         strange = str(error)
-    simple = walk.functional(model) if strange else lowered(model)
+    try:
+        simple = walk.functional(model) if strange else lowered(model)
+    except (TypeError, ValueError) as error:
+        # Keras' own settings of a layer need not be all that it takes to make it anew.
+        simple, strange = walk.functional(model), f"its layers can't be copied: {str(error).strip().splitlines()[0]}"
     unreadable = _unreadable(simple)
     if unreadable:
         return OwnLayers(simple, unreadable, strange or unreadable)
-    return OwnLayers(simple, _uncut(simple), strange or _unpruned(simple))
+    return OwnLayers(simple, _uncut(simple), strange or _without_logits(simple, outputs) or _unpruned(simple))
 
 
 def _uncut(model: Any) -> str | None:
@@ -82,6 +87,14 @@ def _unpruned(model: Any) -> str | None:
     inner = [layer for layer, _ in walk.nodes(model) if layer.name not in front]
     reasons = [walk.unsupported_reason(layer) for layer in inner if not _ends_in_probabilities(layer, last)]
     return _unabsorbable(model, front) or next((reason for reason in reasons if reason), None)
+
+
+def _without_logits(model: Any, outputs: str) -> str | None:
+    """Why there are no logits to train by; None where the model ends in them, or in what makes them probabilities."""
+    last = model.outputs[0]._keras_history.operation
+    if outputs in ("", "logits") or _ends_in_probabilities(last, last):
+        return None
+    return f"its {outputs} come from {last.name}, not from a softmax or sigmoid at its end"
 
 
 def _strange(graph: Graph) -> str | None:
@@ -163,9 +176,13 @@ def cut_points(model: Any) -> list[str]:
     users = walk.consumers(model)
     front = {layer.name for layer in _front(model)}
     points: list[str] = []
+    sees = False
     for i, (layer, _) in enumerate(calls):
         if layer.name not in front and walk.unsupported_reason(layer):
             break  # what comes after it can't be reached without it
+        sees = sees or (layer.name not in front and bool(getattr(layer, "weights", ())))
+        if not sees:
+            continue  # pixels, if larger ones
         shape = getattr(layer.output, "shape", ())
         if len(shape) != 4 or type(layer).__name__ in (
             "InputLayer",

@@ -45,7 +45,8 @@ INT8_ACTIVATIONS = ("gelu", "sigmoid", "softmax", "tanh")
 FLOAT_LAYERS = ("ELU", "GroupNormalization", "LayerNormalization")
 # What is put together of several kernels, which would each want a rounding of its own: left in float32 as a whole.
 FLOAT_WHOLES = (
-    *("AdditiveAttention", "Attention", "GroupQueryAttention", "MultiHeadAttention"),
+    # Keras exports the third as `GroupQueryAttention`.
+    *("AdditiveAttention", "Attention", "GroupedQueryAttention", "MultiHeadAttention"),
     *("EinsumDense", "RMSNormalization", "UnitNormalization"),
 )
 FLOAT_ACTIVATIONS = ("celu", "elu", "exponential", "log_sigmoid", "mish", "selu", "softplus", "softsign")
@@ -118,10 +119,12 @@ def unsupported_reason(layer: Any) -> str | None:
         return f"{layer.name} is a {kind} that is not by the channel"
     if kind == "UpSampling2D" and layer.interpolation not in INT8_INTERPOLATIONS:
         return f"{layer.name} has the interpolation {layer.interpolation}"
-    if kind in WEIGHT_LAYERS:
+    if kind in (*WEIGHT_LAYERS, "Conv2DTranspose"):
         if activation_name(layer) not in ACTIVATIONS:
             return f"{layer.name} has the activation {activation_name(layer)}"
         return None
+    if kind in FLOAT_WHOLES and any(len(node.output_tensors) > 1 for node in layer._inbound_nodes):
+        return f"{layer.name} gives several tensors"
     if kind in SAME_SCALE_LAYERS or kind in OTHER_LAYERS or is_rectifier(layer) or float_reason(layer):
         return None
     if kind == "Activation":
@@ -139,6 +142,8 @@ def _is_by_channel(layer: Any) -> bool:
     """Whether an affine layer takes maps, sequences or vectors and has one number, or one a channel."""
     shape = layer.output.shape
     if len(shape) not in (2, 3, 4) or None in shape[1:]:
+        return False
+    if type(layer).__name__ == "BatchNormalization" and layer.axis not in (-1, len(shape) - 1):
         return False
     numbers = (layer.scale, layer.offset) if type(layer).__name__ == "Rescaling" else ()
     return all(np.size(number) in (1, shape[-1]) for number in numbers)

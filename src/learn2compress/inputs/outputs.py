@@ -43,10 +43,23 @@ def outputs_kind(keras_model: Any, outputs: NDArray[np.float32]) -> Outputs:
 
 def _last_activation(keras_model: Any) -> str:
     """`softmax` for `Dense(10, activation="softmax")` or a Softmax layer at the end; empty when not known."""
-    try:
-        layer = keras_model.outputs[0]._keras_history.operation
-    except (AttributeError, TypeError, ValueError):
+    if keras_model is None:
         return ""
-    if type(layer).__name__ == "Softmax":
-        return "softmax"
-    return getattr(getattr(layer, "activation", None), "__name__", "")
+    from learn2compress.graph.calls import UnreadableGraphError, read_graph
+
+    try:
+        graph = read_graph(keras_model)
+    except UnreadableGraphError:
+        return ""
+    makers = graph.producers()
+    number = graph.outputs[0]
+    while number in makers:
+        call = graph.calls[makers[number]]
+        kind = type(call.operation).__name__
+        name = str(getattr(getattr(call.operation, "activation", None), "__name__", ""))
+        # What is put behind a sigmoid to give float32 where the model computes in float16.
+        if kind in ("Identity", "Dropout") or (kind == "Activation" and name == "linear"):
+            number = call.inputs[0]
+            continue
+        return kind.lower() if kind in ("Softmax", "Sigmoid") else name
+    return ""

@@ -30,7 +30,7 @@ def trainable_teacher(teacher: Teacher) -> keras.Model:
     Raises:
         InputError: `teacher.not_trainable`.
     """
-    own = own_layers(teacher.keras_model, teacher.input_size)
+    own = own_layers(teacher.keras_model, teacher.input_size, teacher.outputs)
     if own.unpruned:
         raise InputError(
             "teacher.not_trainable",

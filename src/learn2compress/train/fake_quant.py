@@ -87,7 +87,9 @@ class QuantConv2DTranspose(keras.layers.Conv2DTranspose):
         outputs = ops.conv_transpose(
             inputs, kernel, self.strides, self.padding, self.output_padding, dilation_rate=self.dilation_rate
         )
-        return outputs + self.bias if self.use_bias else outputs
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return self.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
