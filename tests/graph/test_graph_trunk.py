@@ -403,6 +403,13 @@ def attention(x: Any) -> Any:
     return layers.Reshape((*x.shape[1:3], 16))(layers.Average()([places, seen]))
 
 
+def attention_of_groups(x: Any) -> Any:
+    from keras import layers
+
+    places = layers.Reshape((-1, 16))(x)
+    return layers.Reshape((*x.shape[1:3], 16))(layers.GroupQueryAttention(4, 4, 2)(places, places))
+
+
 def one_of(kind: str) -> Callable[[Any], Any]:
     """A piece that is one layer or operation."""
 
@@ -425,7 +432,6 @@ def one_of(kind: str) -> Callable[[Any], Any]:
             "masked": lambda: layers.Softmax()(x, mask=keras.ops.greater(x, 0.0)),
             "wrapped": lambda: layers.SpectralNormalization(layers.Conv2D(8, 3, activation=lambda t: t + 1))(x),
             "two": lambda: layers.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)[0],
-            "grouped attention": lambda: layers.GroupQueryAttention(4, 4, 2)(*[layers.Reshape((-1, 16))(x)] * 2),
         }
         return made[kind]()
 
@@ -446,7 +452,7 @@ WHOLE: dict[str, tuple[Callable[[Any], Any], str | None]] = {
     "a softmax with a mask": (one_of("masked"), "Softmax|Greater"),
     "a layer in a layer that can't be copied": (one_of("wrapped"), "copied|SpectralNormalization"),
     "attention that gives its shares too": (one_of("two"), "several tensors"),
-    "attention of groups": (one_of("grouped attention"), None),
+    "attention of groups": (attention_of_groups, None),
     "a layer that is called twice": (called_twice, None),
     "attention": (attention, None),
     "a transposed convolution": (one_of("transposed"), None),
