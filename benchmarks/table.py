@@ -13,7 +13,7 @@ from learn2compress.core.units import show_bytes, show_duration
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NAMES = {
-    "cifar10": "CIFAR-10, 32 px, ResNet-56",
+    "cifar10_hour": "CIFAR-10, 32 px, ResNet-56",
     "clothing": "Clothing, 96 px, EfficientNet-Lite0",
     "imagenette": "Imagenette, 224 px, EfficientNet-Lite0",
     "pruning_resnet56": "CIFAR-10, 32 px, ResNet-56 pruned",
