@@ -197,7 +197,7 @@ def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_
     assert apart.mean() < 1.5
     assert apart.max() <= 10
     # A transposed convolution has one scale for all of its kernel.
-    np.testing.assert_allclose(trained, expected, atol=0.12 if "transposed" in name else 0.06)
+    np.testing.assert_allclose(trained, expected, atol=0.2 if "transposed" in name else 0.06)
     parts, unexplained = float_parts(path, FileFormat(), float_by_nature(graph))
     assert unexplained == ()
     assert bool(parts) == (name in IN_FLOAT)

@@ -87,7 +87,7 @@ def joint_training(
         seconds=seconds,
         peak=settings.peak,
         schedule=Schedule(settings.warmup),
-        on_share=masks.at if sparsity else None,
+        on_share=masks.at if sparsity else lambda share: None,
         checkpoint=checkpoint,
         begun=begun,
     )

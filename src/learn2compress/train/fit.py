@@ -236,7 +236,7 @@ def fit(
     seconds: float,
     peak: float,
     schedule: Schedule,
-    on_share: Callable[[float], None] | None = None,
+    on_share: Callable[[float], None] = lambda share: None,
     checkpoint: TrainingCheckpoint | None = None,
     begun: Reached | None = None,
 ) -> Trained:
@@ -248,7 +248,8 @@ def fit(
     Args:
         steps: in all.
         seconds: 0 where the number of steps stands, however long they take.
-        on_share: called before each step with the share of the training that is done.
+        on_share: called before the first step and after each one with the share of the training that is done: what it
+            does to the weights is in a checkpoint.
         checkpoint: where it is kept how far the training came.
         begun: how far it came in an earlier process; the family is already as it was then.
     """
@@ -259,13 +260,12 @@ def fit(
     with progress.stage(stage_name, 1.0) as stage, ExitStack() as stack:
         stack.enter_context(_kept_when_interrupted(family, checkpoint, lambda: reached))
         images = stack.enter_context(closing(batches.prefetched(done)))
+        on_share(share)
         while done < pace.steps:
             asked = time.perf_counter()
             pixels, labels = next(images)
             waited += time.perf_counter() - asked
             family.optimizer.learning_rate = peak * schedule(share)
-            if on_share:
-                on_share(share)
             family.narrow = trains_narrow(done, share, family.narrow_share)
             logs = family.train_on_batch(pixels, labels, return_dict=True)
             done += 1
@@ -275,6 +275,7 @@ def fit(
                 pace.correct(done)
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
+            on_share(share)
             reached = Reached(done, pace.steps, share, pace.elapsed, waited)
             if done % REPORTED_EVERY == 0 or done >= pace.steps:
                 shown = " ".join(f"{100 * value:.1f}" for _, value in sorted(accuracies.items()))

@@ -8,6 +8,7 @@ stands still for the last part. It makes the download smaller (zeros zip well) a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,15 +74,19 @@ class MagnitudeMasks:
         self._share = 0.0
 
     def at(self, progress: float) -> None:
-        """Brings the masks to where the schedule is, and applies them: before each step, and with 1 at the end.
+        """Brings the masks to where the schedule is, and applies them: after each step, and with 1 at the end.
+
+        The masks follow from the weights and the progress alone: what is zero is the smallest, so a run that goes on from
+        a checkpoint has the same again.
 
         Args:
             progress: share of the training that is done.
         """
         reached = self.sparsity * (1 - (1 - min(1.0, progress / REACHED_AT)) ** 3)
-        if reached >= self._share + STEP or (reached > self._share and progress >= REACHED_AT):
-            self._share = reached
-            way = reached / self.sparsity
+        level = reached if progress >= REACHED_AT else STEP * math.floor(reached / STEP)
+        if level > self._share:
+            self._share = level
+            way = level / self.sparsity
             self._masks = [_largest(k, way * share) for k, share in zip(self._kernels, self._shares, strict=True)]
         for kernel, mask in zip(self._kernels, self._masks, strict=True):
             kernel.assign(kernel * mask)
