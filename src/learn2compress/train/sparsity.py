@@ -76,8 +76,8 @@ class MagnitudeMasks:
     def at(self, progress: float) -> None:
         """Brings the masks to where the schedule is, and applies them: after each step, and with 1 at the end.
 
-        The masks follow from the weights and the progress alone: what is zero is the smallest, so a run that goes on from
-        a checkpoint has the same again.
+        The masks follow from the weights and the progress alone: what is zero is the smallest, so a run that goes on
+        from a checkpoint has the same again.
 
         Args:
             progress: share of the training that is done.
