@@ -427,25 +427,22 @@ def _operation_leaky(lowering: _Lowering, operation: Any, name: str) -> Lowered:
     return leaky
 
 
-def _operation_mean(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
-    axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
-    if sorted(axis for axis in axes if axis is not None) != [1, 2] or lowering.ranks(operation) != {4}:
-        return None
-    pool: Lowered = layers.GlobalAveragePooling2D(keepdims=bool(operation.keepdims), name=name)
-    return pool
+def _over_places(pool: Any) -> Callable[[_Lowering, Any, str], Lowered | None]:
+    """A mean or maximum over height and width is a global pool."""
+
+    def rule(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
+        axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
+        if sorted(axis for axis in axes if axis is not None) != [1, 2] or lowering.ranks(operation) != {4}:
+            return None
+        found: Lowered = pool(keepdims=bool(operation.keepdims), name=name)
+        return found
+
+    return rule
 
 
 def _operation_concatenate(lowering: _Lowering, operation: Any, name: str) -> Lowered:
     join: Lowered = layers.Concatenate(axis=operation.axis, name=name)
     return join
-
-
-def _operation_max(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
-    axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
-    if sorted(axis for axis in axes if axis is not None) != [1, 2] or lowering.ranks(operation) != {4}:
-        return None
-    pool: Lowered = layers.GlobalMaxPooling2D(keepdims=bool(operation.keepdims), name=name)
-    return pool
 
 
 def _operation_reshape(lowering: _Lowering, operation: Any, name: str) -> Lowered | None:
@@ -520,8 +517,8 @@ _OPERATIONS: dict[str, Callable[[_Lowering, Any, str], Lowered | None]] = {
     "Subtract": _arithmetic(lambda number, first: (1.0, -number) if first else (-1.0, number), layers.Subtract),
     **dict.fromkeys(_ACTIVATION_OPERATIONS, _operation_activation),
     "LeakyRelu": _operation_leaky,
-    "Mean": _operation_mean,
-    "Max": _operation_max,
+    "Mean": _over_places(layers.GlobalAveragePooling2D),
+    "Max": _over_places(layers.GlobalMaxPooling2D),
     "Maximum": _extreme(1),
     "Minimum": _extreme(-1),
     "Softmax": _softmax,
