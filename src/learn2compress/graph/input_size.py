@@ -8,7 +8,7 @@ import keras
 
 from learn2compress.graph import walk
 from learn2compress.graph.calls import UnreadableGraphError, kind_of, read_graph
-from learn2compress.graph.lower import ONLY_IN_TRAINING
+from learn2compress.graph.lower_layers import ONLY_IN_TRAINING
 from learn2compress.graph.slices import Part
 
 
