@@ -451,7 +451,7 @@ def test_it_is_refused_by_the_command_itself(place: Callable[[str], Path], row: 
     assert contents(folder) == before
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+@pytest.mark.usefixtures("bound_by_permissions")
 @pytest.mark.parametrize("row", CLOSED, ids=[row.name for row in CLOSED])
 def test_what_is_closed_is_refused(place: Callable[[str], Path], row: Row) -> None:
     folder = place(row.command)

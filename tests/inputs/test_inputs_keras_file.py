@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 
@@ -239,7 +238,7 @@ def test_a_class_that_the_program_registered_itself_is_loaded(keras, tmp_path):
     assert load_keras_file(tmp_path / "own.keras").output_shape == (None, 4)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+@pytest.mark.usefixtures("bound_by_permissions")
 def test_a_file_without_permission_is_an_input_error(tmp_path):
     path = written(tmp_path, "m.keras", b"PK")
     path.chmod(0)

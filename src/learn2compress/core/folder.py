@@ -44,7 +44,7 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
             "give a new or an empty folder for --out, so that nothing of yours is mixed with the results.",
         )
     if not os.access(existing, os.W_OK):
-        raise InputError("out.not_writable", f"{existing} can't be written to.", "give another --out.")
+        raise _not_writable(existing)
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise InputError(
@@ -53,6 +53,11 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
             "free some disk, or give an --out on another disk.",
         )
     return folder
+
+
+def _not_writable(folder: Path, reason: str | None = None) -> InputError:
+    why = f" ({reason})" if reason else ""
+    return InputError("out.not_writable", f"{folder} can't be written to{why}.", "give another --out.")
 
 
 def _is_ours(folder: Path) -> bool:
@@ -82,13 +87,16 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         recipe: what is asked for.
 
     Raises:
-        InputError: `run.unfinished` where an unfinished run with another recipe lies there, `run.under_way` where
-            another process is at it, `run.other_version`.
+        InputError: `out.not_writable`; `run.unfinished` where an unfinished run with another recipe lies there,
+            `run.under_way` where another process is at it, `run.other_version`.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     work = folder / CHECKPOINTS
-    work.mkdir(parents=True, exist_ok=True)
-    (work / _MARK).touch()
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        (work / _MARK).touch()
+    except OSError as error:  # what `os.access` can't foresee: another user's disk, a folder of the network
+        raise _not_writable(folder, error.strerror) from error
     lock = FileLock(work / _LOCK)
     try:
         lock.acquire(timeout=0)

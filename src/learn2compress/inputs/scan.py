@@ -37,10 +37,18 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def list_images(folder: Path, recursive: bool = True) -> Listing:
-    """The images in a folder, by extension, and in the folders below it."""
+    """The images in a folder, by extension, and in the folders below it.
+
+    Raises:
+        OSError: where one of the folders can't be read.
+    """
+
+    def closed(error: OSError) -> None:  # which `os.walk` would pass over
+        raise error
+
     images: list[Path] = []
     others: Counter[str] = Counter()
-    for where, below, names in os.walk(folder):
+    for where, below, names in os.walk(folder, onerror=closed):
         below[:] = [] if not recursive else sorted(name for name in below if not hidden(name))
         for name in names:
             path = Path(where, name)

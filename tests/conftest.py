@@ -1,0 +1,42 @@
+"""Fixtures that tests of several parts ask for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# linux/capability.h
+_VERSION_3, _OVERRIDE, _READ_SEARCH = 0x20080522, 1 << 1, 1 << 2
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Set(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+@pytest.fixture
+def bound_by_permissions() -> Iterator[None]:
+    """The permissions of files bind this test, also where the administrator runs it."""
+    if os.name != "posix":
+        pytest.skip("no POSIX permissions")
+    if os.geteuid() != 0:
+        yield
+        return
+    if not sys.platform.startswith("linux"):
+        pytest.skip("permissions do not bind this user")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = _Header(_VERSION_3, 0), (_Set * 2)()
+    assert libc.capget(ctypes.byref(header), sets) == 0, os.strerror(ctypes.get_errno())
+    before = sets[0].effective
+    sets[0].effective &= ~(_OVERRIDE | _READ_SEARCH)
+    assert libc.capset(ctypes.byref(header), sets) == 0, os.strerror(ctypes.get_errno())
+    yield
+    sets[0].effective = before
+    assert libc.capset(ctypes.byref(header), sets) == 0, os.strerror(ctypes.get_errno())
