@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 import numpy as np
@@ -9,8 +8,6 @@ import pytest
 from learn2compress.core.errors import InputError
 from learn2compress.core.recipe import Recipe
 from learn2compress.inputs.dataset import load_dataset
-
-installed = importlib.util.find_spec("tensorflow_datasets") is not None
 
 
 def test_without_the_extra_the_error_says_how_to_install_it(monkeypatch):
@@ -29,8 +26,6 @@ def test_a_recipe_keeps_the_name_as_it_is():
 
 @pytest.fixture
 def tfds(tmp_path, monkeypatch, keras):
-    if not installed:
-        pytest.skip("tensorflow-datasets is not installed (the extra tfds)")
     import tensorflow_datasets
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
