@@ -108,7 +108,7 @@ def main(
     name: str,
     teacher: str,
     data: str,
-    targets: Sequence[str],
+    targets: Sequence[str] | Callable[[], Sequence[str]],
     goals: Sequence[Goal],
     students: int = 3,
     test_data: str | None = None,
@@ -121,7 +121,8 @@ def main(
 ) -> None:
     """Runs `l2c compress` in a process of its own and writes `results/NAME.json`.
 
-    `more` are further options; `also` measures what else is claimed of the family, for the JSON.
+    `targets` may be a function where they are measured first; `more` are further options; `also` measures what else
+    is claimed of the family, for the JSON.
     """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--budget", default=budget)
@@ -134,7 +135,8 @@ def main(
             sys.exit(f"{path} is missing; see CONTRIBUTING.md for where the data comes from")
     out = arguments.out or Path(tempfile.mkdtemp(prefix=f"l2c-{name}-")) / "family"
     options = ["--students", str(students), "--budget", arguments.budget, "--seed", arguments.seed]
-    options += [word for target in targets for word in ("--target", target)]
+    bounds = targets() if callable(targets) else targets
+    options += [word for target in bounds for word in ("--target", target)]
     if route != "auto":
         options += ["--from", route]
     options += more

@@ -1,6 +1,8 @@
-"""Which student learns most in a given time: CIFAR-10, equal seconds for every shape, judged on validation images.
+r"""Which student learns most in a given time: CIFAR-10, equal seconds for every shape, judged on validation images.
 
     python benchmarks/students.py [--seconds 150] [--seeds 0 1 2] [--only present strided]
+    python benchmarks/students.py --seconds 300 --views 6 --held-out 8000 \
+        --only base wide-end even residual deep-first
 
 Repeats the main rows of docs/decisions/0003-student.md. Accuracy is that of the float models on the validation split
 that `l2c` holds out of the training images; the test split plays no part. Each case differs from `present` in the one
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from _harness import HERE, find_data, find_teachers
 from keras import layers
 from rich import box
@@ -57,7 +60,7 @@ from learn2compress.train.trainable import plain, trainable
 from learn2compress.train.views import Views, ViewSpec
 from learn2compress.train.whitening import whiten_stems
 
-SIZE, VIEWS = (32, 32), 2
+SIZE = (32, 32)
 # Of the validation split and the views: these stay the same while `--seeds` varies weights and order.
 DATA_SEED = 0
 FRESH = SETTINGS["students"].here()
@@ -65,7 +68,7 @@ FRESH = SETTINGS["students"].here()
 ALONE = MemberSpec("student", "fresh", 1.0, SIZE, (24, 32, 48, 64), (1, 2, 1))
 # A family's widest, and two ways to about 97.5 kB: the end narrowed, or every stage.
 WIDEST = base(SIZE, 1.0)
-END = replace(WIDEST, channels=(24, 32, 64, 40), blocks=(1, 2, 1))
+END = replace(WIDEST, channels=(24, 48, 64, 16), blocks=(1, 2, 1))
 EVERY_STAGE = base(SIZE, 9 / 16)
 
 
@@ -96,14 +99,39 @@ def strided(classes: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x))
 
 
-def _convolution(x: Any, channels: int, name: str, stride: int = 1, kernel: int = 3, activate: bool = True) -> Any:
-    padding = "same"
+def residual(classes: int) -> keras.Model:
+    """Three convolutions a stage and fewer channels, the second and third of them with a way around."""
+    x = inputs = keras.Input((*SIZE, 3), name="image")
+    x = _convolution(x, 24, "stem", kernel=2, padding="valid")
+    for stage, (channels, more) in enumerate([(32, 1), (64, 2), (88, 2)]):
+        x = _convolution(x, channels, f"stage{stage}_enter", pool=True)
+        entered = x
+        for block in range(more):
+            x = _convolution(x, channels, f"stage{stage}_conv{block}")
+        x = layers.Add(name=f"stage{stage}_add")([x, entered])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x))
+
+
+def _convolution(
+    x: Any,
+    channels: int,
+    name: str,
+    stride: int = 1,
+    kernel: int = 3,
+    activate: bool = True,
+    padding: str = "same",
+    pool: bool = False,
+) -> Any:
     if stride == 2:
         # "same" would pad on one side only.
         x, padding = layers.ZeroPadding2D(1, name=f"{name}_pad")(x), "valid"
     options = {"strides": stride, "padding": padding, "use_bias": False, "kernel_initializer": "he_normal"}
     x = layers.Conv2D(channels, kernel, name=f"{name}_conv", **options)(x)
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x) if pool else x
+    # As in `students.convnet`: only a scale that is never negative can move to the other side of a pool.
+    constraint = "non_neg" if pool else None
+    x = layers.BatchNormalization(gamma_constraint=constraint, name=f"{name}_bn")(x)
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
 
 
@@ -146,6 +174,12 @@ CASES = {
     "strided-unwhitened": Case(lambda classes: [strided(classes)], whitened=False),
     "narrowed-end": Case(present(WIDEST, END)),
     "narrowed-every-stage": Case(present(WIDEST, EVERY_STAGE)),
+    # Shapes of about 300 kB.
+    "base": Case(present(WIDEST)),
+    "wide-end": Case(present(replace(WIDEST, channels=(24, 32, 64, 128)))),
+    "even": Case(present(replace(WIDEST, channels=(24, 32, 96, 96)))),
+    "residual": Case(lambda classes: [residual(classes)]),
+    "deep-first": Case(present(replace(WIDEST, channels=(24, 32, 64, 120), blocks=(2, 2, 2)))),
 }
 
 
@@ -205,6 +239,13 @@ def run(
     }
 
 
+def hold_out(split: ImageSplit, count: int) -> tuple[ImageSplit, ImageSplit]:
+    """A split without `count` of its images, and these."""
+    order = np.random.default_rng(DATA_SEED).permutation(len(split))
+    rest, held = (ArraySplit(split.batch(part, SIZE), split.labels[part]) for part in (order[count:], order[:count]))
+    return rest, held
+
+
 def table(rows: Sequence[dict[str, Any]], validation_images: int) -> Table:
     """One line a member; with several seeds the mean accuracy, and the lowest and the highest."""
     shares = [member["validation_accuracy"] for row in rows for member in row["members"]]
@@ -239,6 +280,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=150.0, help="of training, for each case and seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument("--views", type=int, default=2, help="of each image, labelled by the teacher")
+    parser.add_argument(
+        "--held-out", type=int, default=0, help="judge on so many training images, left out of training"
+    )
     parser.add_argument("--images", type=int, default=None, help="train on so many only, to try the script out")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "students.json", help="write the JSON here")
     arguments = parser.parse_args()
@@ -250,11 +295,13 @@ def main() -> None:
     dataset = load_dataset(arguments.data, seed=DATA_SEED)
     teacher = load_teacher(arguments.teacher, dataset=dataset)
     train_split, validation = dataset.train, dataset.validation  # of the test split nothing is read from here on
+    if arguments.held_out:
+        train_split, validation = hold_out(train_split, arguments.held_out)
     if arguments.images:
         indices = balanced_sample(train_split.labels, arguments.images)
         train_split = ArraySplit(train_split.batch(indices, SIZE), train_split.labels[indices])
     flip = mirroring_is_harmless(teacher, validation)
-    views = Views(train_split, ViewSpec(VIEWS, SIZE, DATA_SEED, flip))
+    views = Views(train_split, ViewSpec(arguments.views, SIZE, DATA_SEED, flip))
     soft, _ = soft_labels(teacher, views, dataset.classes, cache_folder(), progress)
 
     rows = []
@@ -265,6 +312,8 @@ def main() -> None:
 
     options = ["--data", arguments.data.name, "--teacher", arguments.teacher.name]
     options += ["--seconds", f"{arguments.seconds:g}", "--seeds", *map(str, arguments.seeds)]
+    options += ["--views", str(arguments.views)] if arguments.views != 2 else []
+    options += ["--held-out", str(arguments.held_out)] if arguments.held_out else []
     options += ["--images", str(arguments.images)] if arguments.images else []
     options += ["--only", *arguments.only] if arguments.only != list(CASES) else []
     result = {
@@ -275,7 +324,7 @@ def main() -> None:
         "seeds": arguments.seeds,
         "train_images": len(train_split),
         "validation_images": len(validation),
-        "views": VIEWS,
+        "views": arguments.views,
         "environment": environment().model_dump(),
         "rows": rows,
     }

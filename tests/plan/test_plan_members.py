@@ -15,6 +15,7 @@ from learn2compress.core.target import Target, bound_sets
 from learn2compress.plan.members import (
     DEFAULT_SPREAD,
     Candidate,
+    bounds_work_and_size,
     choose_members,
     largest_by_default,
     largest_within,
@@ -122,6 +123,39 @@ def test_of_cuts_the_deepest_comes_first_even_when_a_shallow_one_is_the_bigger_f
 def test_two_bounds_on_one_member_stand_both_beside_it() -> None:
     chosen = choose_members(LADDER, parsed(["size<=100KB", "macs<=10M"]), 1, 360_000)
     assert [c.spec.targets for c in chosen] == [("size<=100KB", "macs<=10M")]
+
+
+@given(
+    candidates=ladders(),
+    uneven=st.lists(st.tuples(st.integers(5_000, 10**6), st.integers(10_000, 10**7)), max_size=8),
+    size=st.integers(5_000, 10**6),
+    macs=st.integers(10_000, 10**7),
+)
+def test_within_bounds_on_size_and_work_the_member_with_most_of_both_is_taken(
+    candidates: list[Candidate], uneven: list[tuple[int, int]], size: int, macs: int
+) -> None:
+    bounds = parsed([f"size<={size}", f"macs<={macs}"])
+    others = [candidate(100 + n, *cost) for n, cost in enumerate(uneven)]
+    fitting = [c for c in (*candidates, *others) if all(within(c, bound) for bound in bounds)]
+    assume(fitting)
+    (chosen,) = choose_members(candidates, bounds, 1, 1e5, others)
+    assert all(within(chosen, bound) for bound in bounds)
+    worth = chosen.cost.size_bytes * chosen.cost.macs
+    assert all(worth >= c.cost.size_bytes * c.cost.macs for c in fitting)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["size<=1MB"], False),
+        (["macs<=5M", "latency<=1ms"], False),
+        (["size<=1MB", "accuracy>=0.9"], False),
+        (["size<=1MB", "latency<=1ms"], True),
+        (["size<=1MB", "size<=100KB", "macs<=5M"], True),
+    ],
+)
+def test_other_proportions_are_looked_at_only_for_bounds_on_size_and_work(texts: list[str], expected: bool) -> None:
+    assert bounds_work_and_size(parsed(texts)) == expected
 
 
 @pytest.mark.parametrize(("text", "value"), [("size<=9999", "10000"), ("macs<=999999", "1000000")])

@@ -75,6 +75,20 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
     )
 
 
+def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate | None:
+    """Of candidates of any proportions the one within all the bounds that has most of both: weights and work."""
+    fitting = [c for c in candidates if all(within(c, target) for target in targets)]
+    return max(fitting, key=lambda c: c.cost.size_bytes * c.cost.macs, default=None)
+
+
+def bounds_work_and_size(targets: Sequence[Target]) -> bool:
+    """Whether some member must keep to a bound on size and to one on work, which ask for different proportions."""
+    return any(
+        {"size"} < {target.metric for target in bounds} & {"size", "macs", "latency", "memory"}
+        for bounds in _planned_sets(targets)
+    )
+
+
 def _shown(metric: str, value: float) -> str:
     """A value that is not below what it stands for."""
     return f"{math.ceil(100 * value) / 100:g}ms" if metric == "latency" else f"{math.ceil(value)}"
@@ -101,6 +115,7 @@ def choose_members(
     targets: Sequence[Target],
     count: int,
     largest_bytes: float,
+    uneven: Sequence[Candidate] = (),
 ) -> list[Candidate]:
     """Picks the members, widest first.
 
@@ -109,10 +124,12 @@ def choose_members(
         targets: bounds; each of the `bound_sets` on size and MACs gets a member of its own.
         count: how many members there should be at least.
         largest_bytes: size of the largest member where no target says otherwise.
+        uneven: candidates of other proportions, taken where a member's bounds let in more of these.
     """
     chosen: dict[str, Candidate] = {}
     for bounds in _planned_sets(targets):
-        pick = largest_within(candidates, *bounds)
+        pick = most_within([*candidates, *uneven], *bounds) if uneven else None
+        pick = pick or largest_within(candidates, *bounds)
         known = chosen.get(pick.spec.name, pick)
         new = [target.text for target in bounds if target.text not in known.spec.targets]
         spec = replace(known.spec, targets=(*known.spec.targets, *new))

@@ -45,7 +45,7 @@ class FreshStudents:
         return [widest, *(self._candidate(spec) for spec in convnet.narrower(widest.spec))]
 
     def uneven(self, widest: Candidate) -> list[Candidate]:
-        """The base with some of its stages halved."""
+        """The base with some of its early stages narrowed as well as the last."""
         return [self._candidate(spec) for spec in convnet.uneven(widest.spec)]
 
     def build(self, spec: MemberSpec) -> Part:

@@ -35,7 +35,10 @@ class MemberSource(Protocol):
         ...
 
     def uneven(self, widest: Candidate) -> list[Candidate]:
-        """Members of other proportions, that can be cut out of the trained weights of this widest one."""
+        """Members of other proportions, that can be trained with this widest one too, or cut out of its weights.
+
+        They share less of its work than those of `narrower`.
+        """
         ...
 
     def build(self, spec: MemberSpec) -> Part:

@@ -15,7 +15,14 @@ from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import affordable_spares, trial_seconds
-from learn2compress.plan.members import Candidate, choose_members, largest_by_default, widest_member, within
+from learn2compress.plan.members import (
+    Candidate,
+    bounds_work_and_size,
+    choose_members,
+    largest_by_default,
+    widest_member,
+    within,
+)
 from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs, spread
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
@@ -124,7 +131,7 @@ def plan_family(
     """
     progress.note(f"{source.words}: {source.reason}")
     largest = largest_by_default(teacher.parameters, options.targets)
-    narrows: dict[str, list[Candidate]] = {}
+    narrows: dict[str, tuple[list[Candidate], list[Candidate]]] = {}
     over: dict[str, float] = {}
     # Estimates are of int8; where a size is bounded, they start from what the precision asked for takes.
     bounded = any(target.metric == "size" for target in options.targets)
@@ -140,12 +147,14 @@ def plan_family(
                 [costs.of(_with_size(c, over, weight)) for c in wides], options.targets, largest
             ).spec.name
             if widest not in narrows:
-                narrows[widest] = source.narrower(next(c for c in wides if c.spec.name == widest), wides)
-            candidates = [costs.of(_with_size(c, over, weight)) for c in narrows[widest]]
-            chosen = choose_members(candidates, options.targets, options.students, largest)
+                base = next(c for c in wides if c.spec.name == widest)
+                uneven = source.uneven(base) if bounds_work_and_size(options.targets) else []
+                narrows[widest] = source.narrower(base, wides), uneven
+            candidates, uneven = ([costs.of(_with_size(c, over, weight)) for c in some] for some in narrows[widest])
+            chosen = choose_members(candidates, options.targets, options.students, largest, uneven)
             sizes = [rehearsal.size_bytes(candidate.spec) for candidate in stage.track(chosen)]
             costs.measure(chosen)
-            found = _over_target(chosen, sizes, options.targets, candidates)
+            found = _over_target(chosen, sizes, options.targets, [*candidates, *uneven])
             if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
             over |= {name: over.get(name, weight) * factor for name, factor in found.items()}

@@ -26,10 +26,12 @@ LARGEST_GRID = 56
 # Stages, each of which halves the grid, until it is smaller than this.
 SMALLEST_HALVED = 6
 # Channels of the base of width 1 by number of stages.
-CHANNELS = {1: (64,), 2: (32, 96), 3: (32, 64, 128), 4: (32, 64, 96, 160)}
+CHANNELS = {1: (64,), 2: (32, 96), 3: (48, 80, 112), 4: (32, 64, 96, 160)}
 LARGEST_WIDTH, SMALLEST_WIDTH = 3.0, 0.25
 # How far a member narrows a stage before it starts on the one before.
 NARROWEST = 1 / 4
+# Of an early stage's channels, in members of other proportions.
+EARLY_SHARES = (3 / 4, 1 / 2)
 
 
 def _stem_stride(input_size: tuple[int, int]) -> int:
@@ -98,13 +100,14 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
 
 
 def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:
-    """Members of other proportions than `narrower` gives: any of the stages halved, the last also quartered.
+    """Members of other proportions than `narrower` gives: early stages at these shares, the last of any width.
 
-    Each nests in the base, but not in one another: they can be cut out of its weights, not trained along.
+    Each nests in the base, but not in one another. They are for bounds on work beside such on size: what `narrower`
+    keeps whole is where the time goes.
     """
     stem, *widths = widest.channels
-    early = [sorted({c, max(16, _multiple(c / 2, 16))}, reverse=True) for c in widths[:-1]]
-    last = sorted({widths[-1], *(max(8, _multiple(widths[-1] / by, 8)) for by in (2, 4))}, reverse=True)
+    early = [sorted({max(16, _multiple(c * by, 16)) for by in EARLY_SHARES} | {c}, reverse=True) for c in widths[:-1]]
+    last = range(widths[-1], max(8, _multiple(widths[-1] * NARROWEST, 8)) - 1, -8)
     known = {(spec.channels, spec.blocks) for spec in (widest, *narrower(widest))}
     for channels in product((stem,), *early, last):
         for blocks in sorted({widest.blocks, (*widest.blocks[:-1], 1)}, reverse=True):
