@@ -40,11 +40,24 @@ def _errors(command: Command) -> Command:
             return command(*args, **kwargs)
         except L2CError as error:
             _end(error, bool(kwargs.get("as_json")))
+        except OSError as error:
+            # Of what stands on the command line; a defect of ours is no OSError that names a file.
+            if error.filename is None:
+                raise
+            _end(_unreachable(error), bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted: {_how_to_go_on(kwargs.get('out'))}", err=True)
             sys.exit(EXIT_INTERRUPTED)
 
     return cast("Command", wrapped)
+
+
+def _unreachable(error: OSError) -> InputError:
+    return InputError(
+        "file.unreachable",
+        f"{error.filename} can't be read or written ({error.strerror or error}).",
+        "check its permissions and the space on its disk.",
+    )
 
 
 def _end(error: L2CError, as_json: bool) -> NoReturn:
@@ -309,9 +322,14 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
 @click.option("--split", type=click.Choice(["test", "all"]), default="test", show_default=True)
 @click.option("--labels", type=PATH, help="Class names in the order of the outputs; else those in the file.")
 @click.option("--seed", default=0, show_default=True, help="Of the split, where DATA has none of its own.")
+@click.option(
+    "--preprocess", default="auto", help="As for compress; by default what the file's metadata say, or raw."
+)
 @as_json
 @_errors
-def evaluate(file: Path, data: Path, split: str, labels: Path | None, seed: int, as_json: bool) -> None:
+def evaluate(
+    file: Path, data: Path, split: str, labels: Path | None, seed: int, preprocess: str, as_json: bool
+) -> None:
     """Measure the accuracy of FILE.tflite on DATA.
 
     Where DATA has no test split, one is made as `compress` does with the same seed.
@@ -320,7 +338,7 @@ def evaluate(file: Path, data: Path, split: str, labels: Path | None, seed: int,
     from learn2compress.report.tables.files import accuracy_lines
 
     with _listeners(as_json) as listeners:
-        found = evaluate_file(file, data, split, labels, seed, listeners)
+        found = evaluate_file(file, data, split, labels, seed, listeners, preprocess)
     _show(found, as_json, accuracy_lines)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.errors import InputError
 from learn2compress.core.options import check_seed, read_size
 from learn2compress.core.progress import Listener, Progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from learn2compress.core.dataset import Images
     from learn2compress.graph.trunk import OwnLayers
 
 # LiteRT crashes when it is asked for far more threads than there are.
@@ -120,15 +124,27 @@ def _structure(own: OwnLayers) -> dict[str, Any]:
 
 
 def evaluate_file(
-    file: Path, data: Path, split: str, labels: Path | None, seed: int, listeners: Sequence[Listener]
+    file: Path,
+    data: Path,
+    split: str,
+    labels: Path | None,
+    seed: int,
+    listeners: Sequence[Listener],
+    preprocess: str = "auto",
 ) -> dict[str, Any]:
-    """Accuracy of a `.tflite` file on the test split, or on all of the data."""
+    """Accuracy of a `.tflite` file on the test split, or on all of the data.
+
+    Args:
+        preprocess: what the model was trained on, as for `compress`; `auto` takes what the file's metadata say of a
+            float input, and else pixels as they are.
+    """
     from learn2compress.inputs.dataset import load_dataset
     from learn2compress.measure.accuracy import score, tflite_probabilities
     from learn2compress.measure.runtime import open_interpreter, ports
 
     check_seed(seed)
     progress = Progress(*listeners)
+    prepare, words = _preparation(file, preprocess)
     classes = math.prod(ports(open_interpreter(file), file)[1].shape)
     names = labels or _labels_inside(file)
     dataset = load_dataset(data, labels=names, seed=seed, progress=progress)
@@ -142,25 +158,47 @@ def evaluate_file(
     import numpy as np
 
     with progress.stage("evaluate", sum(len(part) for part in splits)) as stage:
-        outputs = np.concatenate([tflite_probabilities(file, part, stage=stage) for part in splits])
+        outputs = np.concatenate(
+            [tflite_probabilities(file, part, preprocess=prepare, stage=stage) for part in splits]
+        )
     result = score(outputs, np.concatenate([part.labels for part in splits]))
     return {
         "file": str(file),
         "split": split,
+        "preprocessing": words,
         "accuracy": result.accuracy,
         "examples": result.examples,
         "per_class": dict(zip(dataset.class_names, result.per_class, strict=True)),
     }
 
 
+def _preparation(file: Path, asked: str) -> tuple[Callable[[Images], NDArray[np.float32]] | None, str]:
+    """What makes of pixels 0..255 what the file takes, and its name; None for pixels as they are."""
+    from learn2compress.export.metadata import metadata_of
+    from learn2compress.inputs.preprocessing import parse_preprocess
+    from learn2compress.measure.graph import describe
+
+    found = parse_preprocess(asked)
+    if found is not None:
+        return (None if found.name == "raw" else found.apply), found.name
+    metadata = metadata_of(file)
+    of_floats = [tensor.dtype for tensor in describe(file).inputs] == ["FLOAT32"]
+    if not of_floats or metadata is None or not metadata.input_std:
+        return None, "raw"
+    means, stds = ([*values, *values, *values][:3] for values in (metadata.input_mean, metadata.input_std))
+    if (*means, *stds) == (0, 0, 0, 1, 1, 1):
+        return None, "raw"
+    numbers = ",".join(f"{value:g}" for value in (*means, *stds))
+    own = parse_preprocess(numbers)
+    assert own is not None
+    return own.apply, f"{numbers} (mean and deviation, from the file's metadata)"
+
+
 def _labels_inside(file: Path) -> tuple[str, ...] | None:
     """The class names that a file carries, if it does."""
-    from learn2compress.export.metadata import read_metadata
+    from learn2compress.export.metadata import metadata_of
 
-    try:
-        metadata = read_metadata(file)
-    except ConversionError as error:
-        raise InputError("tflite.metadata", error.what, "name the classes with --labels FILE.") from error
+    metadata = metadata_of(file)
     return (metadata.labels if metadata else None) or None
 
 

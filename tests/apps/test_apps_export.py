@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,36 @@ def test_the_package_keeps_the_name_export_for_the_function() -> None:
 
     assert callable(read_metadata)
     assert learn2compress.export is function
+
+
+def test_a_file_that_lost_its_end_is_refused(clothing: Path, tmp_path: Path) -> None:
+    """The model is whole; what was appended to it, the labels, is not."""
+    family = shutil.copytree(clothing, tmp_path / "family")
+    file = family / "models" / "small.tflite"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(InputError) as caught:
+        learn2compress.export(family, "small", "python", tmp_path / "app")
+    assert caught.value.code == "tflite.metadata"
+    assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.usefixtures("bound_by_permissions")
+@pytest.mark.parametrize(
+    ("command", "mode", "code"),
+    [
+        ("report family", 0o500, "file.unreachable"),
+        ("report family", 0, "file.unreachable"),
+        ("export family --member small --to python --out family/closed", 0o500, "out.not_writable"),
+    ],
+)
+def test_folders_that_are_closed_end_in_an_error_that_says_so(
+    clothing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, mode: int, code: str
+) -> None:
+    family = shutil.copytree(clothing, tmp_path / "family")
+    monkeypatch.chdir(tmp_path)
+    family.chmod(mode)
+    found = CliRunner().invoke(main, [*command.split(), "--json"])
+    family.chmod(0o700)
+    assert found.exit_code == 2, found.output
+    assert json.loads(found.stdout)["error"]["code"] == code
+    assert "family" in found.stderr

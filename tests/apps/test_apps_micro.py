@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import learn2compress
-from learn2compress.apps.micro import resolver_call
+from learn2compress.apps.micro import check_types, resolver_call
 from learn2compress.core.errors import InputError
 from learn2compress.measure.arena import planned_arena_bytes
+from learn2compress.measure.flatbuffer import Op, TensorInfo
 from learn2compress.measure.micro import available, measured_arena_bytes, micro_outputs, open_micro
 from learn2compress.measure.runtime import ports
 
@@ -210,3 +211,16 @@ def test_an_operation_that_the_interpreter_lacks_is_refused() -> None:
     with pytest.raises(InputError, match="FlexErf") as caught:
         resolver_call("FlexErf", "small")
     assert caught.value.code == "micro.operator"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weights", "words"), [("FLOAT16", None, "float16"), ("FLOAT32", "INT8", "dynamic")]
+)
+def test_weights_that_micro_has_no_kernels_for_are_refused_without_the_extra_too(
+    dtype: str, weights: str | None, words: str
+) -> None:
+    one = TensorInfo("a", (1,), dtype)
+    op = Op("CONV_2D", False, (one, TensorInfo("w", (1,), weights)), (one,)) if weights else None
+    with pytest.raises(InputError, match=words) as caught:
+        check_types(op or Op("DEQUANTIZE", False, (one,), (one,)), "small")
+    assert caught.value.code == "micro.types"

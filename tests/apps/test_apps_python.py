@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,30 @@ def test_the_script_prints_the_most_probable_labels(clothing: Path, tmp_path: Pa
     assert found[0].startswith("shoes ")
 
 
+def test_deep_grey_photos_of_any_size_get_the_pixels_that_were_measured(clothing: Path, tmp_path: Path) -> None:
+    """Sixteen bits would be clipped to white, and another way of resizing would be another picture."""
+    from learn2compress.inputs.decode import decode
+    from learn2compress.inputs.geometry import fitted
+
+    out = learn2compress.export(clothing, "small", "python", tmp_path / "app")
+    pixels = np.random.default_rng(2).integers(0, 65536, (14, 20)).repeat(12, 0).repeat(9, 1).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    shutil.copy(next((PHOTOS / "test" / "shoes").glob("*.jpg")), tmp_path / "small.jpg")
+    code = (
+        "import sys; from classify import rgb; from PIL import Image, ImageOps; import numpy as np\n"
+        "for path in sys.argv[1:]:\n"
+        "    fitted = ImageOps.fit(rgb(Image.open(path)), (60, 60), Image.Resampling.BICUBIC)\n"
+        "    np.save(path + '.npy', np.asarray(fitted))"
+    )
+    photos = [tmp_path / "deep.png", tmp_path / "small.jpg"]
+    subprocess.run([sys.executable, "-c", code, *map(str, photos)], cwd=out, check=True)
+    assert "Image.Resampling.BICUBIC" in (out / "classify.py").read_text()
+    for photo in photos:
+        found = np.load(f"{photo}.npy").astype(int)
+        assert 60 < found.mean() < 200
+        assert np.abs(found - fitted(decode(photo), (60, 60))).max() <= 1
+
+
 @pytest.mark.parametrize("member", ["float32", "int8"])
 def test_members_with_other_types_get_what_they_take(tiny: Path, tmp_path: Path, member: str) -> None:
     from ai_edge_litert.interpreter import Interpreter
@@ -107,3 +132,24 @@ def test_what_a_member_gives_as_logits_comes_out_as_probabilities(logits: Path, 
     powers = np.exp((scores - zero_point) * scale if scale else scores)
     labels = (out / "labels.txt").read_text(encoding="utf-8").splitlines()
     np.testing.assert_allclose([found[label] for label in labels], powers / powers.sum(), atol=1e-5)
+
+
+def test_evaluate_feeds_floats_as_the_metadata_say_or_as_it_is_told(tiny: Path, tmp_path: Path) -> None:
+    from learn2compress.export.metadata import add_metadata
+
+    rng = np.random.default_rng(3)
+    images, labels = rng.integers(0, 256, (60, 10, 12, 3), np.uint8), np.arange(60) % 3
+    np.savez(tmp_path / "data.npz", x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
+    file = tmp_path / "signed.tflite"
+
+    def evaluated(preprocess: str = "auto") -> dict[str, Any]:
+        return evaluate_file(file, tmp_path / "data.npz", "all", None, 0, (), preprocess)
+
+    plain = (tiny / "models" / "float32.tflite").read_bytes()
+    given = {"name": "n", "labels": ("0", "1", "2"), "description": "d", "version": "1", "author": "a"}
+    given |= {"license": "l", "input_mean": (120.0,), "input_std": (64.0,)}
+    file.write_bytes(add_metadata(plain, **given))
+    by_metadata = evaluated()
+    assert by_metadata["preprocessing"].startswith("120,120,120,64,64,64")
+    assert by_metadata["per_class"] == evaluated("120,64")["per_class"]
+    assert evaluated("raw")["preprocessing"] == "raw"

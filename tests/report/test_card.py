@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from learn2compress.core.family import Delegation, Family
 from learn2compress.report.card import card, write_cards
+from learn2compress.report.headline import sampling_error
 
 
 def test_each_member_gets_a_card_beside_its_file(family: Family, tmp_path: Path) -> None:
@@ -101,3 +104,11 @@ def test_the_card_says_how_much_of_the_file_the_fast_kernels_run(family: Family)
     taken = Delegation(operators=69, delegated=66, pieces=1, outside=("GELU",) * 3)
     member = family.members[0].model_copy(update={"xnnpack": taken})
     assert "runs 66 of 69 operators, 1 piece, there" in card(family, member)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "examples", "expected"), [(1.0, 60, 0.0602), (0.0, 60, 0.0602), (0.9, 10_000, 0.006), (0.5, 0, 1.0)]
+)
+def test_no_accuracy_is_certain(fraction: float, examples: int, expected: float) -> None:
+    """Of 60 right of 60, Wilson's interval begins at 94.0 %."""
+    assert sampling_error(fraction, examples) == pytest.approx(expected, abs=3e-4)

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from learn2compress.core.errors import InputError
-from learn2compress.export.metadata import read_metadata
+from learn2compress.export.metadata import metadata_of
 from learn2compress.inputs.display_names import LOCALE
 from learn2compress.measure.graph import describe, gives_logits
 
@@ -72,11 +72,14 @@ class AppModel:
         return not self.logits and "INT8" not in (self.input_type, self.output_type)
 
 
-def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tuple[str, ...] = ()) -> AppModel:
+def read_app_model(
+    path: Path, name: str, labels: tuple[str, ...], figures: tuple[str, ...] = (), logits: bool = False
+) -> AppModel:
     """Reads what an app must know from a member's file.
 
     Args:
         labels: of the classes, where the file has none in its metadata.
+        logits: whether it is known to give these; else its last operation tells.
 
     Raises:
         InputError: `tflite.*`, or `export.not_a_classifier`; so too where a float input is normalised by channel.
@@ -87,7 +90,7 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
     (image_in,), (out,) = described.inputs, described.outputs
     if len(image_in.shape) != 4 or image_in.shape[0] != 1 or image_in.shape[3] != 3 or image_in.dtype not in TYPES:
         raise _no_classifier(path, f"an input of shape {image_in.shape} and type {image_in.dtype}")
-    metadata = read_metadata(path)
+    metadata = metadata_of(path)
     names = metadata.labels if metadata and metadata.labels else labels
     if prod(out.shape) != len(names) or out.dtype not in TYPES:
         raise _no_classifier(path, f"an output of shape {out.shape} and type {out.dtype} for {len(names)} labels")
@@ -105,7 +108,7 @@ def read_app_model(path: Path, name: str, labels: tuple[str, ...], figures: tupl
         input_std=stds[0],
         output_scale=out.scale if out.scale is not None else 1.0,
         output_zero_point=out.zero_point or 0,
-        logits=gives_logits(path),
+        logits=logits or gives_logits(path),
         labels=names,
         operators=tuple(sorted(described.ops)),
         size_bytes=path.stat().st_size,

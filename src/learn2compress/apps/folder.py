@@ -105,7 +105,8 @@ def export(folder: str | Path, member: str, to: str, out: str | Path | None = No
     family = Family.load(folder)
     chosen = _member(family, member)
     target = TARGETS[to]
-    model = read_app_model(family.path(chosen), chosen.name, family.dataset.class_names, _figures(family, chosen))
+    labels, figures = family.dataset.class_names, _figures(family, chosen)
+    model = read_app_model(family.path(chosen), chosen.name, labels, figures, chosen.output == "logits")
     if wrong := {model.input_type, model.output_type} - target.types:
         raise InputError(
             "export.type",
@@ -141,10 +142,14 @@ def _figures(family: Family, member: Member) -> tuple[str, ...]:
 
 def _place(out: str | Path) -> Path:
     place = Path(out).expanduser().absolute()
-    nearest = next(p for p in (place, *place.parents) if p.exists())
+    try:
+        nearest = next(p for p in (place, *place.parents) if p.exists())
+        filled = place.is_dir() and any(place.iterdir())
+    except OSError as error:
+        raise _not_writable(place, error) from error
     if not nearest.is_dir():
         raise InputError("out.not_a_folder", f"{nearest} is a file, not a folder.", "give another --out.")
-    if place.is_dir() and any(place.iterdir()):
+    if filled:
         raise InputError(
             "out.not_empty", f"The folder {place} is not empty.", "give a new or an empty folder for --out."
         )
@@ -174,7 +179,11 @@ def _write(place: Path, files: Files, model: AppModel, assets: str) -> Path:
         for path in made:
             if path.exists() and not any(path.iterdir()):
                 path.rmdir()
-        raise InputError(
-            "out.not_writable", f"{place} can't be written ({error.strerror or error}).", "give another --out."
-        ) from error
+        raise _not_writable(place, error) from error
     return place
+
+
+def _not_writable(place: Path, error: OSError) -> InputError:
+    return InputError(
+        "out.not_writable", f"{place} can't be written ({error.strerror or error}).", "give another --out."
+    )

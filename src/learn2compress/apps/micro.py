@@ -6,6 +6,7 @@ from learn2compress.apps.contents import AppModel
 from learn2compress.apps.rendering import rendered
 from learn2compress.core.errors import InputError
 from learn2compress.measure.arena import planned_arena_bytes
+from learn2compress.measure.flatbuffer import Op, read_subgraphs
 from learn2compress.measure.micro import available, measured_arena_bytes
 
 BYTES_A_LINE = 16
@@ -17,6 +18,8 @@ IRREGULAR = {
     "PADV2": "AddPadV2",
     "REDUCE_MAX": "AddReduceMax",
 }
+# Operations with weights, all of which Micro wants in the type that goes with the activations'.
+WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"})
 # What members of images are made of and TensorFlow Lite Micro runs.
 # fmt: off
 KNOWN = frozenset({
@@ -36,8 +39,10 @@ def micro_files(model: AppModel) -> dict[str, str]:
     """Path -> text of the files for a microcontroller.
 
     Raises:
-        InputError: `micro.operator` or `micro.refused`.
+        InputError: `micro.operator`, `micro.types` or `micro.refused`.
     """
+    for op in read_subgraphs(model.path)[0].ops:
+        check_types(op, model.name)
     measured = available()
     arena_bytes = measured_arena_bytes(model.path) if measured else planned_arena_bytes(model.path)
     data = model.path.read_bytes()
@@ -68,6 +73,25 @@ def resolver_call(operator: str, member: str) -> str:
     # A piece that begins with a digit, as in CONV_2D, keeps its capital letter.
     pieces = (piece if piece[0].isdigit() else piece.capitalize() for piece in operator.split("_"))
     return IRREGULAR.get(operator, "Add" + "".join(pieces))
+
+
+def check_types(op: Op, member: str) -> None:
+    """Refuses weights that TensorFlow Lite Micro has no kernel for: known without running it, which is an extra.
+
+    Raises:
+        InputError: `micro.types`.
+    """
+    first = op.inputs[0]
+    types = {tensor.dtype for tensor in op.inputs if tensor is not None}
+    from_half = op.name == "DEQUANTIZE" and "FLOAT16" in types
+    hybrid = first is not None and first.dtype == "FLOAT32" and op.name in WEIGHTED and "INT8" in types
+    if from_half or hybrid:
+        found = "float16 weights" if from_half else "int8 weights for float activations (dynamic-range)"
+        raise InputError(
+            "micro.types",
+            f"{member} has {found}, which TensorFlow Lite Micro does not run.",
+            "export a member of precision int8, int16x8 or float32.",
+        )
 
 
 def array_rows(data: bytes) -> list[str]:

@@ -52,7 +52,7 @@ class Latency(Record):
 
 
 class Ratio(Record):
-    """How many times smaller, faster and cheaper than the teacher as float32 (its own ratios are 1)."""
+    """How many times smaller, faster and cheaper than the teacher as float32, or as the file that was given."""
 
     size: float | None = None
     latency: float | None = None

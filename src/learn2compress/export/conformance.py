@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from learn2compress.export.metadata import Metadata, read_metadata
+from learn2compress.export.metadata import Metadata, metadata_of
 from learn2compress.export.schema.packing import unpack
 from learn2compress.export.schema.tensors import FLOAT32, INT8, UINT8
 
@@ -83,6 +83,6 @@ def ml_kit_findings(path: str | Path) -> tuple[Finding, ...]:
     ports = _Ports(
         tuple(tensors[index] for index in graph.inputs),
         tuple(tensors[index] for index in graph.outputs),
-        read_metadata(path),
+        metadata_of(path),
     )
     return tuple(Finding(words, keeps(ports), str(found(ports))) for words, keeps, found in _TABLE)

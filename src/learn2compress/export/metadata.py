@@ -169,6 +169,22 @@ def read_metadata(path: str | Path) -> Metadata | None:
         raise ConversionError("metadata.unreadable", what, "write the file again.") from error
 
 
+def metadata_of(path: str | Path) -> Metadata | None:
+    """`read_metadata` of a file that a user names.
+
+    Raises:
+        InputError: `tflite.metadata`, `tflite.*`.
+    """
+    try:
+        return read_metadata(path)
+    except ConversionError as error:
+        raise InputError(
+            "tflite.metadata",
+            error.what,
+            "take the file from where it came once more, or name classes with --labels.",
+        ) from error
+
+
 def _read(content: Any, path: Path) -> Metadata:
     graph = content.subgraphMetadata[0]
     image_in, out = graph.inputTensorMetadata[0], graph.outputTensorMetadata[0]

@@ -69,8 +69,16 @@ def fine_print(family: Family) -> str:
 
 
 def sampling_error(fraction: float, examples: int) -> float:
-    """Half the 95 % interval of an accuracy measured on so many examples (normal approximation)."""
-    return 1.96 * math.sqrt(max(fraction * (1 - fraction), 0.0) / examples) if examples else 1.0
+    """How far an accuracy measured on so many examples may be off: the farther end of Wilson's 95 % interval.
+
+    The normal approximation would call an accuracy of 100 % certain, however few the examples.
+    """
+    if not examples:
+        return 1.0
+    z2 = 1.96**2 / examples
+    middle = (fraction + z2 / 2) / (1 + z2)
+    half = math.sqrt(z2 * max(fraction * (1 - fraction) + z2 / 4, 0.0)) / (1 + z2)
+    return abs(fraction - middle) + half
 
 
 def _change(drop: float) -> str:

@@ -79,7 +79,9 @@ def render(family: Family) -> str:
         members=[row for row in listed if row.kind == "member"],
         missing=figures.MISSING,
         precise=[row for row in listed if isinstance(row.model, Member) and _worth_saying(row.model)],
-        compared=any(row.smaller != figures.MISSING or row.faster != figures.MISSING for row in listed),
+        compared=_compared_with(family)
+        if any(row.smaller != figures.MISSING or row.faster != figures.MISSING for row in listed)
+        else None,
         # The SVG is our own; the names in it were escaped when it was drawn.
         plots=[(m.title, Markup(inline_svg(family, m))) for m in MEASURES if drawable(family, m)],
         classes=class_table(family),
@@ -95,6 +97,10 @@ def render(family: Family) -> str:
 def _worth_saying(member: Member) -> bool:
     """Whether the member is other than full int8 with uint8 pixels in and uint8 probabilities out."""
     return bool(member.precision != "int8" or member.float_parts or member.mixed or member.output == "logits")
+
+
+def _compared_with(family: Family) -> str:
+    return "as it was given" if family.teacher.description == "as given" else "as float32"
 
 
 def _date(created: str) -> str:

@@ -44,6 +44,7 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
 _KOTLIN_MEDIAPIPE = """
 // @FILE@ lies in app/src/main/assets; the labels are inside it.
 import android.media.ThumbnailUtils
+import android.util.Log
 import com.google.mediapipe.framework.image.BitmapImageBuilder
 import com.google.mediapipe.tasks.core.BaseOptions
 import com.google.mediapipe.tasks.vision.core.RunningMode
@@ -204,7 +205,7 @@ interpreter.allocate_tensors()
 
 _, height, width, _ = image_in["shape"].tolist()  # 1, @HEIGHT@, @WIDTH@, 3
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BILINEAR))  # 0..255, not normalised
+pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BICUBIC))  # 0..255, not normalised
 interpreter.set_tensor(image_in["index"], @PYTHON_IN@)
 interpreter.invoke()
 

@@ -42,6 +42,7 @@ def files_tables(found: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]
 
 def accuracy_lines(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     """What `inspection.evaluate_file` found: the accuracy, and of each class."""
-    yield Text(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({found['split']})")
+    fed = "" if found["preprocessing"] == "raw" else f", pixels prepared by {found['preprocessing']}"
+    yield Text(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({found['split']}){fed}")
     for name, value in found["per_class"].items():
         yield Text(f"  {'–' if value is None else f'{100 * value:5.1f} %'}  {name}")
