@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.options import check_seed, read_size
+from learn2compress.core.paths import at_home
 from learn2compress.core.progress import Listener, Progress
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def inspect_model(
     """
     from learn2compress.inputs.model_files.kinds import check_model_file
 
-    check_model_file(model.expanduser())  # before Keras is loaded, which takes seconds, and the data is looked at
+    check_model_file(at_home(model))  # before Keras is loaded, which takes seconds, and the data is looked at
     from learn2compress.graph.input_size import of_fixed_size
     from learn2compress.graph.trunk import cut_points, own_layers
     from learn2compress.inputs.checks import check_teacher_fits

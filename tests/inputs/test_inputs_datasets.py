@@ -404,3 +404,32 @@ def test_the_real_sets_load(real_data, name, sizes, classes):
     dataset = load_dataset(real_data(name))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == sizes
     assert dataset.classes == classes
+
+
+def test_a_linked_folder_in_a_class_is_read_and_a_circle_of_links_ends(make_folder):
+    root = make_folder({"cat": 20, "dog": 20})
+    more = make_folder({"batch": 5}, name="elsewhere")
+    for path in (more / "batch").iterdir():  # other pixels than the cats'
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    (root / "cat" / "linked").symlink_to(more / "batch")
+    (root / "cat" / "round").symlink_to(root / "cat")
+    (root / "cat" / "up").symlink_to(root)
+    dataset = load_dataset(root)
+    labels = np.concatenate([part.labels for part in (dataset.train, dataset.validation, dataset.test)])
+    assert np.bincount(labels).tolist() == [25, 20]
+
+
+def test_a_damaged_compressed_npz_is_an_input_error(tmp_path):
+    images, labels = arrays()
+    np.savez_compressed(tmp_path / "whole.npz", x_train=images, y_train=labels)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for at in range(40, len(whole) - 400, len(whole) // 60):
+        (tmp_path / "a.npz").write_bytes(whole[:at] + bytes(20) + whole[at + 20 :])
+        with pytest.raises(InputError):
+            load_dataset(tmp_path / "a.npz")
+
+
+def test_a_tilde_that_is_no_user_is_a_name_like_any_other():
+    with pytest.raises(InputError) as caught:
+        load_dataset("~$labels.csv")
+    assert caught.value.code == "dataset.not_found"

@@ -117,3 +117,19 @@ def test_images_of_several_sizes_are_not_stacked(make_folder):
     dataset = load_dataset(root)
     assert dataset.train.stacked is None
     assert dataset.train.batch(np.arange(len(dataset.train)), (8, 8)).shape[1:] == (8, 8, 3)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
+def test_the_size_of_a_turned_picture_is_that_of_the_upright_one(tmp_path, name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    solid("RGB", RED, (100, 40)).save(tmp_path / name, exif=exif)
+    facts = inspect(tmp_path / name).facts
+    assert (facts.width, facts.height) == decode(tmp_path / name).size == (40, 100)
+
+
+def test_floats_of_0_to_1_are_no_black_picture(tmp_path):
+    Image.fromarray(np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20)).save(tmp_path / "a.tif")
+    pixels = np.asarray(decode(tmp_path / "a.tif"))
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert len(np.unique(pixels)) > 150

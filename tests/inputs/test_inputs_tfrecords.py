@@ -184,3 +184,20 @@ def test_a_broken_image_is_skipped_and_named(tmp_path, write, events, progress):
     assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == COUNT
     (warning,) = [event for event in events if event.kind == "warning"]
     assert "a.tfrecord record 41" in warning.message
+
+
+@pytest.mark.parametrize("other", ["eval", "holdout"])
+def test_a_file_of_its_own_name_beside_a_split_is_not_trained_on(write, tmp_path, other):
+    write(tmp_path / "train-00000.tfrecord", [slim(i) for i in range(30)])
+    write(tmp_path / f"{other}-00000.tfrecord", [slim(i) for i in range(30, 40)])
+    with pytest.raises(InputError, match=other) as caught:
+        load_dataset(tmp_path)
+    assert caught.value.code == "dataset.tfrecord_split"
+
+
+def test_training_files_without_images_are_refused(write, tmp_path):
+    write(tmp_path / "train.tfrecord", [])
+    write(tmp_path / "test.tfrecord", [slim(i) for i in range(10)])
+    with pytest.raises(InputError) as caught:
+        load_dataset(tmp_path)
+    assert caught.value.code == "dataset.no_train_split"

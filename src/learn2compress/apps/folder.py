@@ -13,6 +13,7 @@ from learn2compress.apps.micro import micro_files
 from learn2compress.apps.rendering import rendered
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
+from learn2compress.core.paths import at_home
 from learn2compress.export.conformance import Finding, ml_kit_findings
 from learn2compress.report.rows import milliseconds, percent
 
@@ -141,7 +142,7 @@ def _figures(family: Family, member: Member) -> tuple[str, ...]:
 
 
 def _place(out: str | Path) -> Path:
-    place = Path(out).expanduser().absolute()
+    place = at_home(out).absolute()
     try:
         nearest = next(p for p in (place, *place.parents) if p.exists())
         filled = place.is_dir() and any(place.iterdir())

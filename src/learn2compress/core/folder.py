@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from learn2compress.core.checkpoints import CHECKPOINTS, STATE, Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
+from learn2compress.core.paths import at_home
 from learn2compress.core.recipe import RECIPE, Recipe
 
 # What a run writes into the folder; a new run into the same folder replaces just these.
@@ -30,7 +31,7 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
     Raises:
         InputError: `out.not_a_folder`, `out.not_empty`, `out.not_writable` or `disk.full`.
     """
-    folder = Path(out).expanduser().absolute()
+    folder = at_home(out).absolute()
     # A link that leads nowhere is there too: no folder can be made in its place.
     existing = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not existing.is_dir():

@@ -14,3 +14,14 @@ def advice(path: str | Path, otherwise: str) -> str:
     if _ADDRESS.search(Path(path).as_posix()):
         return "that is an address: download it first, then give the path of what was downloaded."
     return otherwise
+
+
+def at_home(path: str | Path) -> Path:
+    """The path, with a leading `~` or `~user` as the home folder, where there is one.
+
+    Where there is no such user, the name is taken as it is: Excel's lock files begin so (`~$labels.csv`).
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

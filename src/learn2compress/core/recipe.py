@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import at_home
 from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
 RECIPE = "recipe.toml"
@@ -136,7 +137,7 @@ class Recipe(_Section):
         Raises:
             InputError: `recipe.*`.
         """
-        values = read(Path(file).expanduser()) if file is not None else {}
+        values = read(at_home(file)) if file is not None else {}
         named = {key: value for key, value in (given or {}).items() if value is not None}
         wanted: dict[str, Any] = {}
         for setting in settings:
@@ -203,7 +204,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def absolute(folder: Path, value: str) -> str:
     """The path that `value` is from `folder` on; a name such as `tfds:cifar10` stays as it is."""
-    return value if value.startswith(NAMED) else str((folder / Path(value).expanduser()).absolute())
+    return value if value.startswith(NAMED) else str((folder / at_home(value)).absolute())
 
 
 def _place_display_labels(values: dict[str, Any], folder: Path) -> None:
@@ -212,7 +213,7 @@ def _place_display_labels(values: dict[str, Any], folder: Path) -> None:
     if isinstance(given, list | tuple) and all(isinstance(text, str) for text in given):
         parts = [text.partition("=") for text in given]
         values["display_labels"] = [
-            f"{locale}={(folder / Path(file).expanduser()).absolute()}" if file else locale + equals
+            f"{locale}={(folder / at_home(file)).absolute()}" if file else locale + equals
             for locale, equals, file in parts
         ]
 

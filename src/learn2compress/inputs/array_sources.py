@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def read_npz(path: Path) -> Source:
         OSError,
         EOFError,
         zipfile.BadZipFile,
+        zlib.error,
         MemoryError,
         KeyError,
         NotImplementedError,

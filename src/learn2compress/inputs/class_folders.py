@@ -127,9 +127,17 @@ def _refuse_same_names(layout: dict[str, Path], names: dict[str, tuple[str, ...]
 def _refuse_nested_classes(classes: list[Path]) -> None:
     """Refuses a class that another lies in, or that is another, as links make it: an image would be of both."""
     real = {folder: Path(os.path.realpath(folder)) for folder in classes}
+    at: dict[Path, list[Path]] = {}
     for folder, place in real.items():
-        held = [other.name for other, where in real.items() if other != folder and where.is_relative_to(place)]
-        if held:
+        at.setdefault(place, []).append(folder)
+    inside: dict[Path, list[str]] = {}
+    for other, where in real.items():
+        for folder in (
+            folder for place in (where, *where.parents) for folder in at.get(place, ()) if folder != other
+        ):
+            inside.setdefault(folder, []).append(other.name)
+    for folder, place in real.items():
+        if held := inside.get(folder):
             raise InputError(
                 "dataset.class_inside_class",
                 f"The class folder {folder} leads to {place}, in which other classes lie ({listed(held)}): their "

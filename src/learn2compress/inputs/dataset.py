@@ -14,7 +14,7 @@ import numpy as np
 from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.names import printable
-from learn2compress.core.paths import advice
+from learn2compress.core.paths import advice, at_home
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.core.recipe import NAMED
 from learn2compress.inputs.array_sources import read_npz, read_value
@@ -110,7 +110,7 @@ def _read_any(data: Any, progress: Progress) -> Source:
         return read_value(data)
     if str(data).startswith(NAMED):
         return read_tfds(str(data), progress)
-    path = Path(data).expanduser()
+    path = at_home(data)
     try:
         if path.is_dir():
             records = record_files(path)

@@ -132,7 +132,8 @@ def facts_of(source: Path | BytesIO) -> Facts:
     with Image.open(source) as image:
         stored, mode = image.format or "", image.mode
         width, height = image.size
-        if _orientation(image) in _TURNED:
+        # Pillow has already turned the size of a TIFF.
+        if stored != "TIFF" and _orientation(image) in _TURNED:
             width, height = height, width
         # A JPEG is read at an eighth of its size: every byte is parsed, so a truncated file shows.
         image.draft(None, (_LOOK_PIXELS, _LOOK_PIXELS))
@@ -167,9 +168,11 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit grey as RGB: Pillow's own conversion would clip at 255 and leave the image white."""
+    """16-bit or float grey as RGB: Pillow's own conversion would clip at 255 and leave the image white."""
     pixels = np.asarray(image, dtype=np.float64)
-    if pixels.max(initial=0) > 255:
+    if image.mode == "F" and pixels.max(initial=0) <= 1:
+        pixels = pixels * 255
+    elif pixels.max(initial=0) > 255:
         pixels = pixels / 257
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)).convert("RGB")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import at_home
 
 LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # as in BCP 47: de, pt-BR, zh-Hans
 
@@ -30,7 +31,7 @@ def split_display_labels(given: Sequence[str]) -> dict[str, Path]:
             raise InputError(
                 "option.display_labels", f"--display-labels names {locale} twice.", "give one file for each language."
             )
-        files[locale] = Path(file).expanduser()
+        files[locale] = at_home(file)
     return files
 
 

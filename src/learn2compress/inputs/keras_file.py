@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def _zip_config(path: Path) -> Any:
             return _decoded(archive.read("config.json"))
     except (
         zipfile.BadZipFile,
+        zlib.error,
         OSError,
         EOFError,
         ValueError,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Dataset, Images, Labels
 from learn2compress.core.errors import InputError
+from learn2compress.core.paths import at_home
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.channels_first import channels_last
 from learn2compress.inputs.classifier import class_count, classifier_shape
@@ -143,7 +144,7 @@ def open_model(
 def _resolved(model: Any, names: Names) -> tuple[str, str, Any, BlackBox | None]:
     """(name, source, Keras model or None, black box or None) of whatever was given; a callable is neither."""
     if isinstance(model, (str, Path)):
-        path = Path(model).expanduser()
+        path = at_home(model)
         loaded = load_model_file(path, names)
         if isinstance(loaded, BlackBox):
             return path.stem, str(path), None, loaded

@@ -48,8 +48,22 @@ def list_images(folder: Path, recursive: bool = True) -> Listing:
 
     images: list[Path] = []
     others: Counter[str] = Counter()
-    for where, below, names in os.walk(folder, onerror=closed):
-        below[:] = [] if not recursive else sorted(name for name in below if not hidden(name))
+    seen = {os.path.realpath(folder)}
+
+    def new(path: str) -> bool:
+        """Whether a folder is to be gone into: links are followed, but not round and round, nor upwards."""
+        real = os.path.realpath(path)
+        if real in seen or os.path.realpath(folder).startswith(os.path.join(real, "")):  # noqa: PTH118
+            return False
+        seen.add(real)
+        return True
+
+    for where, below, names in os.walk(folder, onerror=closed, followlinks=True):
+        below[:] = [
+            name
+            for name in (sorted(below) if recursive else [])
+            if not hidden(name) and new(os.path.join(where, name))  # noqa: PTH118
+        ]
         for name in names:
             path = Path(where, name)
             if hidden(name):

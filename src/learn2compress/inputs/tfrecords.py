@@ -128,6 +128,10 @@ def read_records(
                 _refuse_too_large(description, held)
     if not images and not bad:
         raise InputError("dataset.tfrecord_empty", f"{description} holds no records.", "check how it was written.")
+    if images and "train" not in owners:
+        raise InputError(
+            "dataset.no_train_split", f"The training files of {description} hold no images.", "write them again."
+        )
     notes = skipped(bad, len(bad) + len(images), root, progress)
     class_names, indices = _classes(description, labels, names or _names_beside(files))
     splits: dict[str, SourceSplit] = {}
@@ -138,18 +142,18 @@ def read_records(
 
 
 def _parts(root: Path, files: Sequence[Path]) -> list[str]:
-    """The split of each file; `train` for all where their names tell no split, or only one."""
+    """The split of each file; `train` for all where their names tell no split, or are all of one."""
     parts = [_part_of(told(file, root)) for file in files]
     known = {part for part in parts if part}
-    if len(known) <= 1:
+    unknown = [file.name for file, part in zip(files, parts, strict=True) if not part]
+    if not known or (len(known) == 1 and not unknown):
         return ["train"] * len(files)
-    if "train" not in known:
+    if "train" not in known and not unknown:
         raise InputError(
             "dataset.no_train_split",
             f"{root} has record files of the {listed(sorted(known))} splits, but none of the train split.",
             "name the training files so that train is a word of their name, as in train-00000-of-00004.tfrecord.",
         )
-    unknown = [file.name for file, part in zip(files, parts, strict=True) if not part]
     if unknown:
         raise InputError(
             "dataset.tfrecord_split",
