@@ -8,7 +8,7 @@ is then looked at more closely, because at 32 x 32 pixels two ships on a blue se
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,8 @@ def find_alike(looks: Images, image: Callable[[int], Images]) -> Alike:
     """
     exact = _same_pixels(looks, image)
     first = np.flatnonzero(exact == np.arange(len(exact)))  # a copy needs no comparing of its own
-    pairs = near_pairs(looks[first])
-    near = _joined(len(looks), [(first[a], first[b]) for a, b in pairs])
+    near = np.arange(len(looks))
+    near[first] = first[near_groups(looks[first])]
     return Alike(exact, near[exact])
 
 
@@ -76,27 +76,26 @@ def _same_pixels(looks: Images, image: Callable[[int], Images]) -> NDArray[np.in
     return groups
 
 
-def near_pairs(looks: Images) -> list[tuple[int, int]]:
-    """Pairs of images that are nearly the same.
+def near_groups(looks: Images) -> NDArray[np.int64]:
+    """Groups of images that are nearly the same, each named by the least index in it; shape (images,).
 
-    Images with hardly any contrast are in no pair: their thumbnails agree in nothing but noise.
+    Images with hardly any contrast are alone: their thumbnails agree in nothing but noise.
 
     Args:
         looks: thumbnails, shape (images, 9, 9, 3).
-
-    Returns:
-        (lower index, higher index), sorted, each once.
     """
+    groups = np.arange(len(looks))
     kept = np.flatnonzero(_contrast(looks) >= LEAST_CONTRAST)
     if len(kept) < 2:
-        return []
-    found: set[tuple[int, int]] = set()
+        return groups
     for first, second in _candidates(_hash_bits(looks[kept])):
         a, b = kept[first], kept[second]
+        # Of the frames of a fixed camera nearly all pairs agree: once in one group, they are not compared again.
+        apart = groups[a] != groups[b]
+        a, b = a[apart], b[apart]
         agree = _agree(looks[a], looks[b])
-        low, high = np.minimum(a[agree], b[agree]), np.maximum(a[agree], b[agree])
-        found.update(zip(low.tolist(), high.tolist(), strict=True))
-    return sorted(found)
+        _join(groups, groups[a[agree]], groups[b[agree]])
+    return groups
 
 
 def _contrast(looks: Images) -> NDArray[np.float32]:
@@ -153,17 +152,17 @@ def _candidates(bits: NDArray[np.bool_]) -> Iterable[tuple[NDArray[np.int64], ND
             yield a[close], b[close]
 
 
-def _joined(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """Groups that the pairs connect, each named by the least index in it."""
-    parent = np.arange(count)
+def _join(groups: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+    """Makes one group of each two, in place; groups are named by the least index in them, before and after."""
+    for one, other in set(zip(first.tolist(), second.tolist(), strict=True)):
+        low, high = sorted((_root(groups, one), _root(groups, other)))
+        groups[high] = low
+    while not np.array_equal(groups, groups[groups]):
+        groups[:] = groups[groups]
 
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = int(parent[index])
-        return index
 
-    for a, b in pairs:
-        low, high = sorted((root(int(a)), root(int(b))))
-        parent[high] = low
-    return np.array([root(i) for i in range(count)], dtype=np.int64)
+def _root(groups: NDArray[np.int64], index: int) -> int:
+    while groups[index] != index:
+        groups[index] = groups[groups[index]]
+        index = int(groups[index])
+    return index
