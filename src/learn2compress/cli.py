@@ -56,7 +56,7 @@ def _unreachable(error: OSError) -> InputError:
     return InputError(
         "file.unreachable",
         f"{error.filename} can't be read or written ({error.strerror or error}).",
-        "check its permissions and the space on its disk.",
+        "check the path, its permissions and the space on its disk.",
     )
 
 

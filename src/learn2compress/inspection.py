@@ -145,8 +145,8 @@ def evaluate_file(
 
     check_seed(seed)
     progress = Progress(*listeners)
-    prepare, words = _preparation(file, preprocess)
     classes = math.prod(ports(open_interpreter(file), file)[1].shape)
+    prepare, words = _preparation(file, preprocess)
     names = labels or _labels_inside(file)
     dataset = load_dataset(data, labels=names, seed=seed, progress=progress)
     if classes != dataset.classes:
