@@ -433,3 +433,18 @@ def test_a_tilde_that_is_no_user_is_a_name_like_any_other():
     with pytest.raises(InputError) as caught:
         load_dataset("~$labels.csv")
     assert caught.value.code == "dataset.not_found"
+
+
+def test_a_stray_image_beside_the_classes_of_a_split_makes_it_no_class(make_folder):
+    root = make_folder({"train/cat": 20, "train/dog": 20, "val/cat": 5, "val/dog": 5})
+    Image.new("RGB", (12, 16)).save(root / "train" / "preview.png")
+    dataset = load_dataset(root)
+    assert dataset.class_names == ("cat", "dog")
+    assert len(dataset.validation) == 10
+    assert any("1 image directly in train/" in note for note in dataset.notes)
+
+
+def test_flat_splits_are_not_taken_for_classes(make_folder):
+    with pytest.raises(InputError, match="named like splits") as caught:
+        load_dataset(make_folder({"train": 20, "test": 20}))
+    assert caught.value.code == "dataset.no_class_folders"

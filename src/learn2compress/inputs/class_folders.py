@@ -75,10 +75,15 @@ def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
             raise InputError("dataset.no_class_folders", f"{folder} holds images but no folders of classes.", _LAYOUT)
         raise InputError("dataset.empty_folder", f"{folder} holds no folders with images.", _LAYOUT)
     splits: dict[str, Path] = {}
-    for candidate in inside:
-        part = SPLIT_NAMES.get(candidate.name.lower())
-        # A class may be called "train" too (of vehicles): a split holds folders, a class holds images.
-        if part is None or not subfolders(candidate) or list_images(candidate, recursive=False).images:
+    _refuse_splits_of_no_classes(folder, inside)
+    named = [candidate for candidate in inside if candidate.name.lower() in SPLIT_NAMES and subfolders(candidate)]
+    # A class may be called "train" too (of vehicles): a split holds folders, a class holds images.
+    stray = {candidate: len(list_images(candidate, recursive=False).images) for candidate in named}
+    classes = {below.name for candidate in named if not stray[candidate] for below in subfolders(candidate)}
+    for candidate in named:
+        part = SPLIT_NAMES[candidate.name.lower()]
+        # One that holds images beside the same folders as another split is a split all the same.
+        if stray[candidate] and not classes & {below.name for below in subfolders(candidate)}:
             continue
         if part in splits:
             raise InputError(
@@ -98,7 +103,24 @@ def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
         )
     ignored = [c.name for c in inside if c not in splits.values()]
     notes = [f"folders beside the splits ignored: {listed(ignored)}"] if ignored else []
+    notes += [
+        f"{counted(stray[where], 'image')} directly in {where.name}/ ignored"
+        for where in splits.values()
+        if stray[where]
+    ]
     return {part: splits[part] for part in ("train", "validation", "test") if part in splits}, notes
+
+
+def _refuse_splits_of_no_classes(folder: Path, inside: list[Path]) -> None:
+    """`train/` and `test/` that hold images and no folders, as competitions give them: these are no classes."""
+    parts = {SPLIT_NAMES.get(candidate.name.lower()) for candidate in inside}
+    if len(parts) > 1 and None not in parts and not any(subfolders(candidate) for candidate in inside):
+        raise InputError(
+            "dataset.no_class_folders",
+            f"The folders of {folder} are named like splits ({listed([c.name for c in inside])}), and hold no "
+            "folders of classes.",
+            _LAYOUT,
+        )
 
 
 def _refuse_wrapped(inside: list[Path]) -> None:
