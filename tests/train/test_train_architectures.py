@@ -138,8 +138,9 @@ PIECES: dict[str, Callable[[Any], Any]] = {
     "attention": attended,
     "shared": shared,
     "softmax inside": gated_by_softmax,
-    "transposed": layers.Conv2DTranspose(6, 3, activation="relu"),
-    "transposed, swish": layers.Conv2DTranspose(6, 3, 2, padding="same", activation="swish"),
+    # Made anew in each test: a layer that is made on import draws its kernel from no seed.
+    "transposed": lambda x: layers.Conv2DTranspose(6, 3, activation="relu")(x),
+    "transposed, swish": lambda x: layers.Conv2DTranspose(6, 3, 2, padding="same", activation="swish")(x),
 }
 IN_FLOAT = {"norm and scale", "norm, relu", "elu", "attention"}
 
@@ -193,15 +194,11 @@ def test_a_teachers_layers_come_out_as_an_integer_file_that_gives_what_training_
     trained = np.asarray(complete(inputs, training=False))
     apart = np.abs(tflite_probabilities(path, ArraySplit(photos, np.zeros(len(photos), np.int64))) - trained) * 256
     # The last features are near each other, and are spread to tell the images apart: one of their steps is several
-    # of the probabilities'. Where two values round apart differs with the machine's vector instructions.
+    # of the probabilities'.
     assert apart.mean() < 1.5
-    assert np.mean(apart.max(axis=1) > 10) <= 0.05
-    # A transposed convolution has one scale for all of its kernel; and its sums, which come out otherwise with every
-    # order of its threads, decide which of a few steps the last features round to.
-    if "transposed" in name:
-        assert np.abs(trained - expected).mean() <= 0.15
-    else:
-        np.testing.assert_allclose(trained, expected, atol=0.06)
+    assert apart.max() <= 10
+    # A transposed convolution has one scale for all of its kernel.
+    np.testing.assert_allclose(trained, expected, atol=0.12 if "transposed" in name else 0.06)
     parts, unexplained = float_parts(path, FileFormat(), float_by_nature(graph))
     assert unexplained == ()
     assert bool(parts) == (name in IN_FLOAT)
