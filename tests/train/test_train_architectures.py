@@ -53,6 +53,11 @@ def separable(x: Any) -> Any:
     return layers.BatchNormalization()(layers.SeparableConv2D(9, 3, padding="same", use_bias=False)(x))
 
 
+def transposed(x: Any, activation: str = "relu", **settings: Any) -> Any:
+    # Made anew in each test: the kernel of a layer that is made on import comes from no seed.
+    return layers.Conv2DTranspose(6, 3, activation=activation, **settings)(x)
+
+
 def shifted_pools(x: Any) -> Any:
     """The factorized reduction of NASNet."""
     y = layers.Cropping2D(((1, 0), (1, 0)))(layers.ZeroPadding2D(((0, 1), (0, 1)))(x))
@@ -138,9 +143,8 @@ PIECES: dict[str, Callable[[Any], Any]] = {
     "attention": attended,
     "shared": shared,
     "softmax inside": gated_by_softmax,
-    # Made anew in each test: a layer that is made on import draws its kernel from no seed.
-    "transposed": lambda x: layers.Conv2DTranspose(6, 3, activation="relu")(x),
-    "transposed, swish": lambda x: layers.Conv2DTranspose(6, 3, 2, padding="same", activation="swish")(x),
+    "transposed": transposed,
+    "transposed, swish": lambda x: transposed(x, strides=2, padding="same", activation="swish"),
 }
 IN_FLOAT = {"norm and scale", "norm, relu", "elu", "attention"}
 
