@@ -13,6 +13,7 @@ from learn2compress.apps.micro import micro_files
 from learn2compress.apps.rendering import rendered
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
+from learn2compress.core.folder import not_writable
 from learn2compress.core.paths import at_home
 from learn2compress.export.conformance import Finding, ml_kit_findings
 from learn2compress.report.rows import milliseconds, percent
@@ -147,7 +148,7 @@ def _place(out: str | Path) -> Path:
         nearest = next(p for p in (place, *place.parents) if p.exists())
         filled = place.is_dir() and any(place.iterdir())
     except OSError as error:
-        raise _not_writable(place, error) from error
+        raise not_writable(place, error.strerror) from error
     if not nearest.is_dir():
         raise InputError("out.not_a_folder", f"{nearest} is a file, not a folder.", "give another --out.")
     if filled:
@@ -180,11 +181,5 @@ def _write(place: Path, files: Files, model: AppModel, assets: str) -> Path:
         for path in made:
             if path.exists() and not any(path.iterdir()):
                 path.rmdir()
-        raise _not_writable(place, error) from error
+        raise not_writable(place, error.strerror) from error
     return place
-
-
-def _not_writable(place: Path, error: OSError) -> InputError:
-    return InputError(
-        "out.not_writable", f"{place} can't be written ({error.strerror or error}).", "give another --out."
-    )

@@ -45,7 +45,7 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
             "give a new or an empty folder for --out, so that nothing of yours is mixed with the results.",
         )
     if not os.access(existing, os.W_OK):
-        raise _not_writable(existing)
+        raise not_writable(existing)
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise InputError(
@@ -56,7 +56,8 @@ def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
     return folder
 
 
-def _not_writable(folder: Path, reason: str | None = None) -> InputError:
+def not_writable(folder: Path, reason: str | None = None) -> InputError:
+    """The error of a folder that a run or an export can't be written to."""
     why = f" ({reason})" if reason else ""
     return InputError("out.not_writable", f"{folder} can't be written to{why}.", "give another --out.")
 
@@ -97,7 +98,7 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         work.mkdir(parents=True, exist_ok=True)
         (work / _MARK).touch()
     except OSError as error:  # what `os.access` can't foresee: another user's disk, a folder of the network
-        raise _not_writable(folder, error.strerror) from error
+        raise not_writable(folder, error.strerror) from error
     lock = FileLock(work / _LOCK)
     try:
         lock.acquire(timeout=0)

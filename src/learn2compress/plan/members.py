@@ -83,10 +83,7 @@ def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate 
 
 def bounds_work_and_size(targets: Sequence[Target]) -> bool:
     """Whether some member must keep to a bound on size and to one on work, which ask for different proportions."""
-    return any(
-        {"size"} < {target.metric for target in bounds} & {"size", "macs", "latency", "memory"}
-        for bounds in _planned_sets(targets)
-    )
+    return any({"size"} < {target.metric for target in bounds} for bounds in _planned_sets(targets))
 
 
 def _shown(metric: str, value: float) -> str:
