@@ -132,8 +132,11 @@ def test_fewer_filters_over_the_same_input_cost_nothing(
             if name.startswith(ahead):
                 np.testing.assert_array_equal(value, widest[name][tuple(slice(n) for n in value.shape)])
                 assert (value != was[name]).any()
-    for tail in family_of(members).tails:
-        assert not {"a", "a_bn", "a_relu", "b_depthwise", "b_depthwise_bn"} & {layer.name for layer in tail.layers}
+    for form in (members, [trainable(member, "mixed_bfloat16", 0.9) for member in members]):
+        for tail in family_of(form).tails:
+            assert not {"a", "a_bn", "a_relu", "b_depthwise", "b_depthwise_bn"} & {
+                layer.name for layer in tail.layers
+            }
 
 
 def test_a_narrow_members_gradient_lands_in_the_shared_kernels_only_where_it_reads(

@@ -90,6 +90,22 @@ def test_a_member_is_the_same_before_and_after_it_is_made_trainable(
     assert copy.output.dtype == "float32"
 
 
+def test_only_batch_norms_that_are_fast_in_bfloat16_are_trained_in_it() -> None:
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    x = inputs
+    for channels in (24, 32, 40, 48):
+        x = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"conv{channels}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm{channels}")(x)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    model = trainable(keras.Model(inputs, outputs), "mixed_bfloat16", 0.9)
+    for channels in (24, 32, 40, 48):
+        assert model.get_layer(f"conv{channels}").compute_dtype == "bfloat16"
+        expected = "bfloat16" if channels % 16 == 0 else "float32"
+        assert model.get_layer(f"norm{channels}").compute_dtype == expected
+
+
 def test_a_kept_model_takes_pixels_and_gives_probabilities(tiny_member: Callable[..., Any]) -> None:
     member = tiny_member(8)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.float32)

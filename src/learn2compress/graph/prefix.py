@@ -6,19 +6,21 @@ from collections.abc import Collection
 from typing import Any
 
 import keras
+from keras import layers
 
 from learn2compress.graph import walk
 
 # Layers whose output channels each depend on the one input channel of the same place.
 _CHANNELS_APART = (
-    "Activation",
-    "AveragePooling2D",
-    "BatchNormalization",
-    "DepthwiseConv2D",
-    "GlobalAveragePooling2D",
-    "MaxPooling2D",
-    "ReLU",
-    "ZeroPadding2D",
+    layers.Activation,
+    layers.AveragePooling2D,
+    # And what it is in training, `train.trainable.FusedBatchNormalization`.
+    layers.BatchNormalization,
+    layers.DepthwiseConv2D,
+    layers.GlobalAveragePooling2D,
+    layers.MaxPooling2D,
+    layers.ReLU,
+    layers.ZeroPadding2D,
 )
 
 
@@ -54,8 +56,8 @@ def leading_prefix(member: keras.Model, widest: keras.Model) -> dict[str, int | 
             continue
         kept = {found[name] for name in inputs}
         channels = layer.output.shape[-1]
-        cut_here = isinstance(layer, keras.layers.Conv2D) and kept == {None} and _equal_but_filters(layer, other)
-        apart = type(layer).__name__ in _CHANNELS_APART and kept == {channels} and _same_settings(layer, other)
+        cut_here = _is_dense(layer) and kept == {None} and _same_but(layer, other, "filters")
+        apart = isinstance(layer, _CHANNELS_APART) and kept == {channels} and _same_but(layer, other, "dtype")
         if cut_here or apart:
             found[layer.name] = channels
     return found
@@ -70,20 +72,20 @@ def frontier(member: keras.Model, prefix: Collection[str]) -> list[str]:
     return list(found)
 
 
-def _names(layers: list[Any]) -> list[str]:
-    return [layer.name for layer in layers]
+def _names(found: list[Any]) -> list[str]:
+    return [layer.name for layer in found]
 
 
 def _equal(layer: Any, other: Any) -> bool:
     shapes, others = ([tuple(w.shape) for w in one.weights] for one in (layer, other))
-    return shapes == others and _same_settings(layer, other)
+    return shapes == others and _same_but(layer, other)
 
 
-def _same_settings(layer: Any, other: Any) -> bool:
-    return type(layer) is type(other) and layer.get_config() == other.get_config()
+def _is_dense(layer: Any) -> bool:
+    return isinstance(layer, layers.Conv2D) and layer.groups == 1
 
 
-def _equal_but_filters(layer: Any, other: Any) -> bool:
-    if type(layer) is not type(other) or layer.groups != 1:
-        return False
-    return {**layer.get_config(), "filters": None} == {**other.get_config(), "filters": None}
+def _same_but(layer: Any, other: Any, *names: str) -> bool:
+    """Whether two layers are of one kind and, but for these, of the same settings."""
+    free = dict.fromkeys(names)
+    return type(layer) is type(other) and {**layer.get_config(), **free} == {**other.get_config(), **free}

@@ -264,7 +264,11 @@ def _sliced(whole: Any, ranges: tuple[Along, ...]) -> Any:
 
 def _leading(tensors: list[Any], channels: list[int | None]) -> list[Any]:
     """Of each tensor (n, ..., c) the first so many channels; all where there is no number."""
-    return [x if count is None else x[..., :count] for x, count in zip(tensors, channels, strict=True)]
+    # Split, not sliced: on TensorFlow the gradient of a slice is filled in by one thread (8% of a step's time).
+    return [
+        x if count is None or count == x.shape[-1] else ops.split(x, [count], axis=-1)[0]
+        for x, count in zip(tensors, channels, strict=True)
+    ]
 
 
 def _last_input(model: keras.Model) -> Any:

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+# oneDNN normalizes bfloat16 of other multiples eight times as slowly as float32 (`benchmarks/batch_norm.py`).
+_BFLOAT16_CHANNELS = 16
+
 
 @keras.saving.register_keras_serializable("learn2compress")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -39,7 +42,8 @@ def trainable(model: keras.Model, dtype: str, momentum: float) -> keras.Model:
 
     Args:
         model: functional model.
-        dtype: dtype policy of its layers, `float32` or `mixed_bfloat16`; the last layer stays float32.
+        dtype: dtype policy of its layers, `float32` or `mixed_bfloat16`; the last layer stays float32, and so do
+            batch norms that are slow in bfloat16.
         momentum: of the batch-norm statistics.
     """
     last = model.layers[-1].name
@@ -47,6 +51,8 @@ def trainable(model: keras.Model, dtype: str, momentum: float) -> keras.Model:
     def clone(layer: Any) -> Any:
         config = {**layer.get_config(), "dtype": "float32" if layer.name == last else dtype}
         if isinstance(layer, keras.layers.BatchNormalization) and layer.center and layer.scale:
+            if keras.backend.backend() == "tensorflow" and layer.gamma.shape[0] % _BFLOAT16_CHANNELS:
+                config["dtype"] = "float32"
             return FusedBatchNormalization.from_config({**config, "momentum": momentum})
         return type(layer).from_config(config)
 
