@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,10 +14,12 @@ from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target, bound_sets
 from learn2compress.plan.members import (
     DEFAULT_SPREAD,
+    LEAST_STEP,
     Candidate,
     bounds_work_and_size,
     choose_members,
     largest_by_default,
+    largest_with_room,
     largest_within,
     widest_member,
     within,
@@ -198,3 +200,51 @@ def test_the_widest_member_is_the_largest_that_any_bound_lets_in() -> None:
     assert widest_member(LADDER, parsed(["size<=100KB", "size<=200KB", "accuracy>=0.9"]), 1e6).spec.name == "w20"
     assert widest_member(LADDER, parsed(["size<=100KB", "macs<=15M"]), 1e6).spec.name == "w10"
     assert widest_member(LADDER, parsed(["size<=9999"]), 1e6).spec.name == "w1"
+
+
+def smaller_of(candidates: Sequence[Candidate]) -> Callable[[Candidate], list[Candidate]]:
+    """Each candidate contains all that are smaller."""
+    return lambda base: [c for c in candidates if c.cost.size_bytes <= base.cost.size_bytes]
+
+
+@given(candidates=ladders(), count=st.integers(1, 8), largest=st.floats(1e3, 1e6))
+def test_where_there_is_too_little_choice_below_the_largest_it_is_as_much_larger_as_it_must_be(
+    candidates: list[Candidate], count: int, largest: float
+) -> None:
+    within_one = smaller_of(candidates)
+
+    def spread(base: Candidate) -> float:
+        sizes = [c.cost.size_bytes for c in within_one(base)]
+        return max(sizes) / min(sizes) if len(sizes) >= count else 0.0
+
+    found = largest_with_room(candidates, within_one, [], count, largest)
+    base = widest_member(candidates, [], found)
+    enough = LEAST_STEP ** (count - 1)
+    assert found >= largest
+    if found == largest:
+        assert spread(base) >= enough or base is widest_member(candidates, [], 1e9)
+    else:
+        before = [c for c in candidates if c.cost.size_bytes < found]
+        assert all(spread(c) < enough for c in before)
+        assert spread(base) >= enough or base is candidates[-1]
+    chosen = choose_members(within_one(base), [], count, found)
+    assert len(chosen) == min(count, len(candidates))
+
+
+def test_members_of_a_teacher_that_can_hardly_be_pruned_are_spread_over_what_can_be() -> None:
+    lean = [candidate(n, 100_000 + 1_000 * n, 10**6 + n) for n in range(100)]
+    largest = largest_with_room(lean, smaller_of(lean), [], 3, 80_000)
+    sizes = [c.cost.size_bytes for c in choose_members(smaller_of(lean)(lean[44]), [], 3, largest)]
+    assert sizes[0] == largest == 144_000
+    assert sizes[1:] == [120_000, 100_000]
+
+
+def test_a_bound_on_cost_says_how_large_members_may_be() -> None:
+    lean = [candidate(n, 100_000 + 1_000 * n, 10**6 + n) for n in range(100)]
+    assert largest_with_room(lean, smaller_of(lean), parsed(["size<=101KB"]), 3, 80_000) == 80_000
+    assert largest_with_room(lean, smaller_of(lean), parsed(["drop<=0.01"]), 3, 80_000) == 144_000
+
+
+def test_where_all_can_be_trained_with_any_the_largest_stays_as_it_is() -> None:
+    cuts = [candidate(n, 10_000 + n, 10**6) for n in range(2)]
+    assert largest_with_room(cuts, lambda base: cuts, [], 3, 10_000) == 10_000

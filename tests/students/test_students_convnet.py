@@ -19,7 +19,16 @@ from learn2compress.graph.cost import model_cost
 from learn2compress.graph.prefix import common_prefix, leading_prefix
 from learn2compress.graph.slices import slices_within
 from learn2compress.measure.graph import describe
-from learn2compress.students.convnet import LARGEST_WIDTH, SMALLEST_WIDTH, base, build_student, narrower, uneven
+from learn2compress.students.convnet import (
+    LARGEST_WIDTH,
+    SMALLEST_WIDTH,
+    base,
+    build_student,
+    narrower,
+    student_cost,
+    uneven,
+)
+from learn2compress.train.trainable import trainable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -64,12 +73,28 @@ def test_members_of_other_proportions_nest_in_the_base_and_are_not_in_its_ladder
         assert (channels, blocks) != (widest.channels, widest.blocks)
 
 
+# Sides down to those at which a grid is a line or a point, and is not pooled.
+any_side = st.one_of(st.integers(4, 40), st.integers(4, 224))
+
+
+# Not shrunk: building a student takes long, and its size says all.
+@settings(max_examples=20, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(data=st.data(), height=any_side, width=any_side, share=widths, classes=st.integers(2, 1000))
+def test_a_student_costs_unbuilt_what_it_costs_built(
+    data: st.DataObject, height: int, width: int, share: float, classes: int
+) -> None:
+    widest = base((height, width), share)
+    spec = data.draw(st.sampled_from([widest, *narrower(widest), *uneven(widest)]))
+    model = build_student(spec, classes)
+    assert student_cost(spec, classes) == (model_cost(model), walk.weight_layers(model))
+
+
 def test_with_less_work_a_member_can_have_as_many_weights() -> None:
     """What bounds on both ask for: narrow where the grid is large, and not at the end."""
     widest = base((32, 32), 1.0)
 
     def cost(spec: MemberSpec) -> Cost:
-        return model_cost(build_student(spec, CLASSES))
+        return student_cost(spec, CLASSES)[0]
 
     member = next(c for c in map(cost, narrower(widest)) if c.size_bytes < 100_000)
     narrow_first = [spec for spec in uneven(widest) if spec.channels[1] < widest.channels[1]]
@@ -86,9 +111,11 @@ def test_a_third_of_the_bytes_still_has_most_of_the_computation_in_common_with_t
     )
     # The first convolution of the second stage is narrower: of the widest's output it takes the first channels.
     assert {"stem_conv", "stage0_enter_conv"} <= common_prefix(member, widest)
-    prefix = leading_prefix(member, widest)
-    assert "stage1_enter_conv" in prefix
-    assert "stage2_enter_conv" not in prefix
+    # In the form they are trained in too.
+    for dtype in ("float32", "mixed_bfloat16"):
+        prefix = leading_prefix(*(trainable(model, dtype, 0.9) for model in (member, widest)))
+        assert {"stage1_enter_conv", "stage1_enter_pool", "stage1_enter_bn", "stage1_enter_relu"} <= prefix.keys()
+        assert "stage2_enter_conv" not in prefix
 
 
 # Not shrunk: building a student takes long, and its size says all.

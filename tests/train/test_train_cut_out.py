@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from learn2compress.core.choice import Choice
+from learn2compress.core.member import MemberSpec
 from learn2compress.core.progress import SILENT
 from learn2compress.graph.channels import find_channels
 from learn2compress.graph.input_size import at_size
@@ -158,3 +159,17 @@ def test_a_student_of_other_proportions_has_the_kernels_of_the_base_in_its_leadi
         taken = found[name]
         np.testing.assert_array_equal(taken, values[:, :, : taken.shape[2], : taken.shape[3]], err_msg=name)
     assert any(values.shape != found[name].shape for name, values in kernels.items())
+
+
+def test_what_was_given_back_is_not_cut_out_of_a_member_that_lacks_it() -> None:
+    """The trained member took steps 0 and 1; another went further, but has step 1 back."""
+
+    def pruned(removals: int, given_back: tuple[int, ...] = ()) -> MemberSpec:
+        return MemberSpec("pruned", "teacher", 1.0, (24, 24), removals=removals, given_back=given_back)
+
+    trained = pruned(2)
+    assert trained.contains(pruned(2))
+    assert trained.contains(pruned(4))
+    assert not trained.contains(pruned(4, (1,)))
+    assert pruned(4, (1,)).contains(pruned(4))
+    assert pruned(2, (1,)).contains(pruned(4, (1,)))

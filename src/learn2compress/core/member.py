@@ -45,9 +45,18 @@ class MemberSpec:
     precision: str = "int8"
 
     def contains(self, other: MemberSpec) -> bool:
-        """Whether no stage of another of the same family is wider or deeper; of other routes it is not known here."""
+        """Whether no stage of another of the same family is wider or deeper, nor has what was pruned here.
+
+        Of cuts it is not known here.
+        """
         mine, others = (*self.channels, *self.blocks), (*other.channels, *other.blocks)
-        return len(mine) == len(others) and all(a >= b for a, b in zip(mine, others, strict=True))
+        no_wider = len(mine) == len(others) and all(a >= b for a, b in zip(mine, others, strict=True))
+        return no_wider and self.gone <= other.gone
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Numbers of the steps of the pruning order that were taken."""
+        return frozenset(range(self.removals)) - frozenset(self.given_back)
 
     def same_layers(self, other: MemberSpec) -> bool:
         """Whether another of the same family differs at most in the size of its images."""

@@ -61,6 +61,18 @@ def calls_cost(graph: Graph, calls: Iterable[Call], weights_of: Callable[[Any], 
             parameters += elements + made
             channels += made
         seen.add(id(layer))
+    return counted_cost(parameters, macs, channels, operators)
+
+
+def counted_cost(parameters: int, macs: int, channels: int, operators: int) -> Cost:
+    """The cost of what was counted.
+
+    Args:
+        parameters: weights, and a bias for each channel that a kernel makes.
+        macs: multiply-accumulates.
+        channels: how many the kernels make together.
+        operators: calls that are an operator of the file: those with a kernel, and those of `OPERATORS`.
+    """
     size = parameters + (BYTES_PER_CHANNEL - 1) * channels + BYTES_PER_OP * operators + BYTES_FRAME
     return Cost(parameters, macs, size)
 

@@ -24,6 +24,8 @@ SIZE_WORDS = ("large", "medium", "small", "tiny", "micro")
 # The tiniest member by default: this many times smaller than the largest. A teacher cut lower than that has lost its
 # sight: what its first layers see does not tell classes apart.
 DEFAULT_SPREAD = 5.0
+# Where nothing bounds their cost, members are this many times smaller than the one before at least, on average.
+LEAST_STEP = 1.2
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,45 @@ def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], la
     return max(fitting, key=lambda c: c.cost.size_bytes, default=smallest)
 
 
+def largest_with_room(
+    candidates: Sequence[Candidate],
+    narrower: Callable[[Candidate], Sequence[Candidate]],
+    targets: Sequence[Target],
+    count: int,
+    largest_bytes: float,
+) -> float:
+    """Size of the largest member, where need be beyond the usual: of a small or lean teacher little can be taken.
+
+    Where a bound says how large members may be, it stays as it is.
+
+    Args:
+        candidates: all that could be the widest.
+        narrower: the members that can be trained with one of them, itself included.
+        targets: the bounds.
+        count: how many members are asked for.
+        largest_bytes: size of the largest member as a rule.
+    """
+    if _planned_sets(targets):
+        return largest_bytes
+    usual = widest_member(candidates, targets, largest_bytes)
+    larger = sorted((c for c in candidates if c.cost.size_bytes > usual.cost.size_bytes), key=_size)
+    bases = [usual, *larger]
+    enough = (base for base in bases if _have_room(narrower(base), count))
+    # Where none has room for all, the one that has most to choose from, and of such ones the usual or next to it.
+    found = next(enough, None) or max(bases, key=lambda base: len(narrower(base)))
+    return largest_bytes if found is usual else found.cost.size_bytes
+
+
+def _have_room(candidates: Sequence[Candidate], count: int) -> bool:
+    """Whether so many can be chosen that differ in size."""
+    sizes = [c.cost.size_bytes for c in candidates]
+    return len(sizes) >= count and max(sizes) >= LEAST_STEP ** (count - 1) * min(sizes)
+
+
+def _size(candidate: Candidate) -> int:
+    return candidate.cost.size_bytes
+
+
 def choose_members(
     candidates: Sequence[Candidate],
     targets: Sequence[Target],
@@ -114,14 +155,46 @@ def choose_members(
     largest_bytes: float,
     uneven: Sequence[Candidate] = (),
 ) -> list[Candidate]:
-    """Picks the members, widest first.
+    """Picks the members, widest first; the widest contains all others.
 
     Args:
-        candidates: all that can be built.
+        candidates: all that can be built, each of which contains what is smaller.
         targets: bounds; each of the `bound_sets` on size and MACs gets a member of its own.
         count: how many members there should be at least.
         largest_bytes: size of the largest member where no target says otherwise.
-        uneven: candidates of other proportions, taken where a member's bounds let in more of these.
+        uneven: candidates of other proportions, taken where a member's bounds let in more of these. The largest
+            candidate contains them; if it is beyond the bounds itself, they may leave too few to train them with.
+    """
+    chosen = _one_for_each_set(targets, candidates, uneven)
+    if uneven:
+        inside = _inside(candidates, list(chosen.values()))
+        if not inside or len(chosen.keys() | {c.spec.name for c in inside}) < min(count, len(candidates)):
+            chosen = _one_for_each_set(targets, candidates, ())
+        else:
+            candidates = inside
+    smallest = min(c.cost.size_bytes for c in candidates)
+    if not chosen:
+        pick = _nearest(candidates, max(largest_bytes, smallest))
+        chosen[pick.spec.name] = pick
+    top = max(c.cost.size_bytes for c in chosen.values())
+    bottom = max(smallest, top / DEFAULT_SPREAD)
+    while len(chosen) < count:
+        between = _fill_gap(candidates, list(chosen.values()), bottom)
+        if between is None:
+            break
+        chosen[between.spec.name] = between
+    # Deeper before wider: a shallow cut with many channels has a large head, and can be the bigger file.
+    ordered = sorted(chosen.values(), key=lambda c: (-c.spec.depth, -c.cost.size_bytes))
+    return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
+
+
+def _one_for_each_set(
+    targets: Sequence[Target], candidates: Sequence[Candidate], uneven: Sequence[Candidate]
+) -> dict[str, Candidate]:
+    """By its name, the candidate to take for each of the bound sets; one may be for several.
+
+    Raises:
+        TargetsUnmetError: `targets.out_of_reach`.
     """
     chosen: dict[str, Candidate] = {}
     for bounds in _planned_sets(targets):
@@ -131,20 +204,15 @@ def choose_members(
         new = [target.text for target in bounds if target.text not in known.spec.targets]
         spec = replace(known.spec, targets=(*known.spec.targets, *new))
         chosen[pick.spec.name] = Candidate(spec, pick.cost)
-    smallest = min(c.cost.size_bytes for c in candidates)
-    if not chosen:
-        pick = _nearest(candidates, max(largest_bytes, smallest))
-        chosen[pick.spec.name] = pick
-    top = max(c.cost.size_bytes for c in chosen.values())
-    bottom = max(smallest, top / DEFAULT_SPREAD)
-    while len(chosen) < min(count, len(candidates)):
-        between = _fill_gap(candidates, list(chosen.values()), bottom)
-        if between is None:
-            break
-        chosen[between.spec.name] = between
-    # Deeper before wider: a shallow cut with many channels has a large head, and can be the bigger file.
-    ordered = sorted(chosen.values(), key=lambda c: (-c.spec.depth, -c.cost.size_bytes))
-    return [Candidate(replace(c.spec, name=n), c.cost) for c, n in zip(ordered, names(ordered), strict=True)]
+    return chosen
+
+
+def _inside(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the candidates that nest in the one of the chosen that contains all others; none if there is none."""
+    for widest in chosen:
+        if all(widest.spec.contains(c.spec) for c in chosen):
+            return [c for c in candidates if widest.spec.contains(c.spec)]
+    return []
 
 
 def _planned_sets(targets: Sequence[Target]) -> list[tuple[Target, ...]]:
@@ -177,7 +245,7 @@ def _fill_gap(candidates: Sequence[Candidate], chosen: Sequence[Candidate], bott
         wanted = bottom
     else:
         gaps = [(a / b, math.sqrt(a * b)) for a, b in pairwise(sizes)]
-        wanted = max(gaps)[1] if gaps else sizes[0]
+        wanted = max(gaps)[1] if gaps else bottom
     free = [c for c in candidates if c.spec.name not in taken]
     if not free:
         return None

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import keras
-
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
-from learn2compress.graph.cost import model_cost
 from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part
-from learn2compress.graph.walk import weight_layers
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate
 from learn2compress.students import convnet
@@ -55,8 +51,6 @@ class FreshStudents:
         return at_size(Part(convnet.build_student(whole, self._classes)), spec.input_size)
 
     def _candidate(self, spec: MemberSpec) -> Candidate:
-        model = convnet.build_student(spec, self._classes)
         name = "-".join(map(str, (*spec.channels, *spec.blocks)))
-        candidate = Candidate(replace(spec, name=name, depth=weight_layers(model)), model_cost(model))
-        keras.backend.clear_session(free_memory=False)
-        return candidate
+        cost, depth = convnet.student_cost(spec, self._classes)
+        return Candidate(replace(spec, name=name, depth=depth), cost)

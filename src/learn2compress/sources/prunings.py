@@ -115,7 +115,7 @@ class TeacherPrunings:
 
     def narrower(self, widest: Candidate, candidates: list[Candidate]) -> list[Candidate]:
         """All that lack what it lacks."""
-        return [candidate for candidate in candidates if _gone(widest.spec) <= _gone(candidate.spec)]
+        return [candidate for candidate in candidates if widest.spec.gone <= candidate.spec.gone]
 
     def uneven(self, widest: Candidate) -> list[Candidate]:
         """None: which channels go is decided by their worth."""
@@ -206,11 +206,6 @@ class TeacherPrunings:
             indices = np.sort(order[start : start + JUDGED_BATCH_SIZE])
             labels = split.labels[indices]
             yield split.batch(indices, size), (labels, np.zeros((len(indices), self._dataset.classes), np.float32))
-
-
-def _gone(spec: MemberSpec) -> set[int]:
-    """Numbers of the removals that make it."""
-    return set(range(spec.removals)) - set(spec.given_back)
 
 
 def _smaller(cost: Cost, other: Cost, step: float = STEP) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import affordable_spares, trial_seconds
 from learn2compress.plan.members import (
+    PLANNED,
     Candidate,
     bounds_work_and_size,
     choose_members,
     largest_by_default,
+    largest_with_room,
     widest_member,
     within,
 )
@@ -28,6 +31,11 @@ from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
 from learn2compress.tasks import Task
 from learn2compress.train.settings import SETTINGS, TrainingSettings
+
+# What a rehearsed file says of a member.
+FILED = ("size", "macs")
+# For the metric and the candidate's name: what the file takes over what was estimated, where it broke a bound.
+Over = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Plan:
         words: what they are, for people.
         route: as it is reported.
         settings: hyperparameters.
-        costs: what each member takes; its size is that of the file that was rehearsed.
+        costs: what each member takes; its size and MACs are those of the file that was rehearsed.
         reason: why these.
         start: what joint training sets before its first step.
         spares: members to look at after joint training, where that decides which one is asked for; the first ones
@@ -130,49 +138,58 @@ def plan_family(
         ConversionError: a member can't be written.
     """
     progress.note(f"{source.words}: {source.reason}")
-    largest = largest_by_default(teacher.parameters, options.targets)
     narrows: dict[str, tuple[list[Candidate], list[Candidate]]] = {}
-    over: dict[str, float] = {}
+    over: Over = {}
     # Estimates are of int8; where a size is bounded, they start from what the precision asked for takes.
     bounded = any(target.metric == "size" for target in options.targets)
     weight = options.formats[0].kind.bytes_per_weight if bounded else 1.0
     rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal", options.formats)
     costs = MeasuredCosts(rehearsal, {target.metric for target in options.targets})
+
+    def estimated(candidates: list[Candidate]) -> list[Candidate]:
+        return [costs.of(_estimated(candidate, over, weight)) for candidate in candidates]
+
     with progress.stage("plan") as stage:
         wides = source.candidates()
-        costs.survey(wides)
+        costs.survey([*wides, _least(source, wides)])
+        largest = largest_with_room(
+            wides,
+            lambda base: source.narrower(base, wides),
+            options.targets,
+            options.students,
+            largest_by_default(teacher.parameters, options.targets),
+        )
         while True:
             # Where an estimate was too low, what the member really takes decides in the next round.
-            widest = widest_member(
-                [costs.of(_with_size(c, over, weight)) for c in wides], options.targets, largest
-            ).spec.name
+            widest = widest_member(estimated(wides), options.targets, largest).spec.name
             if widest not in narrows:
                 base = next(c for c in wides if c.spec.name == widest)
-                uneven = source.uneven(base) if bounds_work_and_size(options.targets) else []
-                narrows[widest] = source.narrower(base, wides), uneven
-            candidates, uneven = ([costs.of(_with_size(c, over, weight)) for c in some] for some in narrows[widest])
-            chosen = choose_members(candidates, options.targets, options.students, largest, uneven)
-            sizes = [rehearsal.size_bytes(candidate.spec) for candidate in stage.track(chosen)]
+                narrows[widest] = source.narrower(base, wides), source.uneven(base)
+            candidates, uneven = (estimated(some) for some in narrows[widest])
+            offered = uneven if bounds_work_and_size(options.targets) else []
+            chosen = choose_members(candidates, options.targets, options.students, largest, offered)
+            filed = [rehearsal.filed(candidate) for candidate in stage.track(chosen)]
             costs.measure(chosen)
-            found = _over_target(chosen, sizes, options.targets, [*candidates, *uneven])
+            found = _over_target(chosen, filed, options.targets, [*candidates, *offered])
             if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
                 break
-            over |= {name: over.get(name, weight) * factor for name, factor in found.items()}
+            over |= {key: over.get(key, 1.0) * factor for key, factor in found.items()}
         for candidate in chosen:
             rehearsal.rehearse_others(candidate.spec)
     spares: list[Candidate] = []
     if asks_for_search(options.targets):
-        base = next(c for c in wides if c.spec.name == widest)
-        others = [*between(candidates, chosen), *of_other_proportions(source.uneven(base), chosen)]
+        others = [*between(candidates, chosen), *of_other_proportions(uneven, chosen)]
+        # Of other proportions, not all nest in what is trained.
+        others = [other for other in others if any(c.spec.contains(other.spec) for c in chosen)]
         others += _of_smaller_images(source, chosen)
         spares = [
             c for c in spread(others)[: affordable_spares(options.budget_seconds)] if rehearsal.succeeds(c.spec)
         ]
     costs.measure(spares)
     specs = tuple(candidate.spec for candidate in chosen)
-    for candidate, size in zip(chosen, sizes, strict=True):
+    for candidate in filed:
         spec, cost = candidate.spec, candidate.cost
-        progress.note(f"{spec.name}: {size} bytes, {cost.macs} MACs, {spec.depth} weight layers")
+        progress.note(f"{spec.name}: {cost.size_bytes} bytes, {cost.macs} MACs, {spec.depth} weight layers")
     settings = replace(
         SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters()
     ).here()
@@ -183,20 +200,17 @@ def plan_family(
         words=source.words,
         route=source.route,
         settings=settings,
-        costs=tuple(
-            replace(costs.of(candidate).cost, size_bytes=size) for candidate, size in zip(chosen, sizes, strict=True)
-        ),
+        costs=tuple(costs.of(candidate).cost for candidate in filed),
         reason=source.reason,
         start=source.start,
-        spares=tuple(
-            Spare(
-                c.spec,
-                source.build(c.spec),
-                replace(costs.of(c).cost, size_bytes=rehearsal.size_bytes(c.spec)),
-            )
-            for c in spares
-        ),
+        spares=tuple(Spare(c.spec, source.build(c.spec), costs.of(rehearsal.filed(c)).cost) for c in spares),
     )
+
+
+def _least(source: MemberSource, wides: list[Candidate]) -> Candidate:
+    """Of all members the one with the least work: the narrowest base can be narrowed further."""
+    narrowest = min(wides, key=lambda c: c.cost.macs)
+    return min([*source.narrower(narrowest, wides), *source.uneven(narrowest)], key=lambda c: c.cost.macs)
 
 
 def _of_smaller_images(source: MemberSource, chosen: list[Candidate]) -> list[Candidate]:
@@ -215,16 +229,17 @@ def _of_smaller_images(source: MemberSource, chosen: list[Candidate]) -> list[Ca
 
 
 def _over_target(
-    chosen: list[Candidate], sizes: list[int], targets: tuple[Target, ...], candidates: list[Candidate]
-) -> dict[str, float]:
-    """Name of the candidates whose real size breaks their bound -> real size over estimated size."""
-    bounds = {t.text: t for t in targets if t.metric == "size"}
+    chosen: list[Candidate], filed: list[Candidate], targets: tuple[Target, ...], candidates: list[Candidate]
+) -> Over:
+    """For the candidates whose file breaks a bound on size or MACs, what it takes over what was estimated."""
     names = {identity(c.spec): c.spec.name for c in candidates}
-    return {
-        names[identity(c.spec)]: size / c.cost.size_bytes
-        for c, size in zip(chosen, sizes, strict=True)
-        if any(text in bounds and not bounds[text].holds(size) for text in c.spec.targets)
-    }
+    found: Over = {}
+    for candidate, real in zip(chosen, filed, strict=True):
+        own = [t for t in targets if t.text in candidate.spec.targets and t.metric in FILED]
+        for metric in {target.metric for target in own if not within(real, target)}:
+            value = PLANNED[metric]
+            found[metric, names[identity(candidate.spec)]] = value(real.cost) / value(candidate.cost)
+    return found
 
 
 def _holds(candidate: Candidate, targets: tuple[Target, ...]) -> bool:
@@ -233,8 +248,16 @@ def _holds(candidate: Candidate, targets: tuple[Target, ...]) -> bool:
     return all(within(candidate, target) for target in own)
 
 
-def _with_size(candidate: Candidate, over: dict[str, float], weight: float) -> Candidate:
-    factor = over.get(candidate.spec.name, weight)
-    if factor == 1.0:
-        return candidate
-    return replace(candidate, cost=replace(candidate.cost, size_bytes=int(candidate.cost.size_bytes * factor) + 1))
+def _estimated(candidate: Candidate, over: Over, weight: float) -> Candidate:
+    """The candidate with what its file takes: where each weight takes so many bytes, and as others were found to."""
+    spec, cost = candidate.spec, candidate.cost
+    # Only the weights: the frame, the operators and what each channel carries are as they are in an int8 file.
+    size = cost.size_bytes + (weight - 1) * cost.parameters
+    return Candidate(
+        spec,
+        replace(
+            cost,
+            size_bytes=math.ceil(size * over.get(("size", spec.name), 1.0)),
+            macs=math.ceil(cost.macs * over.get(("macs", spec.name), 1.0)),
+        ),
+    )

@@ -14,6 +14,7 @@ from learn2compress.core.member import MemberSpec
 from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.export.write import write_member
 from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.graph import describe
 from learn2compress.measure.latency import latencies
 from learn2compress.measure.memory import peak_memory_bytes
 from learn2compress.plan.members import Candidate
@@ -105,9 +106,15 @@ class Rehearsal:
             )
         return self._files[key]
 
-    def size_bytes(self, spec: MemberSpec) -> int:
-        """Of the member's file."""
-        return self.file(spec).stat().st_size
+    def filed(self, candidate: Candidate) -> Candidate:
+        """The candidate with the size and the MACs of its file.
+
+        Raises:
+            ConversionError: it can't be written.
+        """
+        file = self.file(candidate.spec)
+        cost = replace(candidate.cost, size_bytes=file.stat().st_size, macs=describe(file).macs)
+        return replace(candidate, cost=cost)
 
 
 class MeasuredCosts:
@@ -124,7 +131,7 @@ class MeasuredCosts:
         self._known: dict[tuple[object, ...], tuple[int, dict[str, float]]] = {}
 
     def survey(self, candidates: Sequence[Candidate]) -> None:
-        """Measures some candidates between the cheapest and the dearest."""
+        """Measures some candidates between the cheapest and the dearest: beyond them nothing can be interpolated."""
         if not self._metrics or self._known:
             return
         ordered = sorted(candidates, key=lambda c: c.cost.macs)
@@ -133,7 +140,8 @@ class MeasuredCosts:
 
     def measure(self, candidates: Sequence[Candidate]) -> None:
         """Measures these, interleaved, so far as they are not yet."""
-        new = [c for c in candidates if identity(c.spec) not in self._known]
+        by_identity = {identity(c.spec): c for c in candidates}
+        new = [candidate for key, candidate in by_identity.items() if key not in self._known]
         if not self._metrics or not new:
             return
         files = [self._rehearsal.file(c.spec) for c in new]

@@ -1,0 +1,65 @@
+"""Students of our own: what is planned with them can be trained together."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from learn2compress.core.target import Target, bound_sets
+from learn2compress.plan.members import choose_members, within
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="module")
+def source() -> Any:
+    from learn2compress.sources.fresh import FreshStudents
+
+    teacher: Any = SimpleNamespace(input_size=(32, 32))
+    dataset: Any = SimpleNamespace(classes=10)
+    return FreshStudents(teacher, dataset, "a test")
+
+
+@given(
+    sizes=st.lists(st.integers(14_000, 300_000), min_size=1, max_size=3),
+    macs=st.lists(st.integers(2_200_000, 30_000_000), min_size=1, max_size=3),
+    count=st.integers(1, 8),
+    width=st.integers(0, 44),
+)
+@example(sizes=[27_000], macs=[10_000_000], count=6, width=0)
+@example(sizes=[27_000], macs=[10_000_000], count=2, width=0)
+def test_all_members_nest_in_the_first_and_are_as_many_as_without_other_proportions(
+    source: Any, sizes: list[int], macs: list[int], count: int, width: int
+) -> None:
+    wides = source.candidates()
+    candidates, uneven = source.narrower(wides[width], wides), source.uneven(wides[width])
+    bounds = [Target.parse(text) for text in (*(f"size<={n}" for n in sizes), *(f"macs<={n}" for n in macs))]
+    chosen = choose_members(candidates, bounds, count, 1e5, uneven)
+    assert all(chosen[0].spec.contains(c.spec) for c in chosen)
+    assert len(chosen) >= min(count, len(candidates))
+    for together in bound_sets(bounds):
+        holders = [c for c in chosen if {bound.text for bound in together} <= set(c.spec.targets)]
+        assert any(all(within(c, bound) for bound in together) for c in holders)
+
+
+def test_planning_leaves_what_the_caller_has_set_in_keras(source: Any) -> None:
+    import keras
+
+    with keras.saving.custom_object_scope({"mine": object}):
+        source.narrower(source.candidates()[20], source.candidates())
+        assert keras.saving.get_registered_object("mine") is object
+
+
+def test_a_candidate_costs_what_the_built_member_costs(source: Any) -> None:
+    from learn2compress.graph.cost import model_cost
+    from learn2compress.graph.walk import weight_layers
+
+    for candidate in source.uneven(source.candidates()[20])[:2]:
+        model = source.build(candidate.spec).model
+        assert model_cost(model) == candidate.cost
+        assert weight_layers(model) == candidate.spec.depth

@@ -1,0 +1,157 @@
+"""What is planned: how many members, that they can be trained together, and that their files keep to the bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learn2compress.core.options import Options
+from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.core.recipe import Recipe
+from learn2compress.measure.graph import describe
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES, SIZE = 3, 32
+
+
+class BlackBox:
+    """A teacher of which only the answers are known; planning asks for none."""
+
+    name, classes, channels, parameters, fingerprint = "black box", CLASSES, 3, 100_000, "black box"
+    input_size = (SIZE, SIZE)
+    licence = ""
+
+
+@pytest.fixture(scope="module")
+def plan(bright: Callable[[int], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """The plan that comes first for what is asked for, and the folder of the files that were rehearsed."""
+    from keras import losses, optimizers
+
+    from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.stages.planning import plan_families
+    from learn2compress.tasks import IMAGE_CLASSIFICATION
+
+    def planned(
+        targets: Sequence[str],
+        students: int = 1,
+        *,
+        model: Any = None,
+        route: str = "fresh",
+        progress: Progress = SILENT,
+        **more: Any,
+    ) -> tuple[Any, Path]:
+        dataset = bright(SIZE)
+        teacher: Any = BlackBox()
+        if model is not None:
+            # It must tell classes apart, or it is refused.
+            images = dataset.train.stacked.astype(np.float32)
+            if model.input_shape[-1] == 1:
+                images = images @ np.array([[0.299], [0.587], [0.114]], np.float32)
+            model.compile(optimizers.Adam(0.01), losses.SparseCategoricalCrossentropy(from_logits=True))
+            model.fit(images, dataset.train.labels, batch_size=30, epochs=8, verbose=0)
+            teacher = load_teacher(model, dataset=dataset, preprocess="raw", progress=SILENT)
+        recipe = Recipe.model_construct(budget="1m", route=route, students=students, targets=list(targets), **more)
+        folder = tmp_path_factory.mktemp("plan")
+        plans = plan_families(IMAGE_CLASSIFICATION, teacher, dataset, Options.of(recipe), folder, progress)
+        return plans[0], folder
+
+    return planned
+
+
+def rehearsed(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.tflite"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("kilobytes", [30, 300])
+def test_a_wider_weight_takes_more_bytes_and_what_is_no_weight_does_not(
+    plan: Callable[..., Any], precision: str, kilobytes: int
+) -> None:
+    found, _ = plan([f"size<={kilobytes}KB"], precision=[precision])
+    assert 0.6 < found.costs[0].size_bytes / (1000 * kilobytes) <= 1
+
+
+@pytest.mark.parametrize("students", [2, 6])
+def test_members_that_keep_to_bounds_on_size_and_work_can_be_trained_together(
+    plan: Callable[..., Any], students: int
+) -> None:
+    from learn2compress.train.joint import JointFamily
+
+    # The least base is beyond the first bound itself.
+    found, _ = plan(["size<=27KB", "macs<=10M"], students)
+    assert len(found.specs) == students
+    JointFamily([part.model for part in found.parts], 1.0, 0.0)
+    (holder,) = [c for spec, c in zip(found.specs, found.costs, strict=True) if len(spec.targets) == 2]
+    assert holder.size_bytes <= 27_000
+    assert holder.macs <= 10_000_000
+
+
+@pytest.mark.parametrize("metric", ["latency", "memory"])
+def test_a_bound_that_only_the_narrowest_members_keep_is_met(
+    plan: Callable[..., Any], metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many milliseconds and bytes as there are thousands of MACs."""
+    from learn2compress.sources.fresh import FreshStudents
+    from learn2compress.stages import rehearsal
+
+    def taken(file: Path) -> float:
+        return describe(file).macs / 1000
+
+    def timed(files: list[Path], **_: Any) -> list[Any]:
+        return [SimpleNamespace(median=taken(file)) for file in files]
+
+    monkeypatch.setattr(rehearsal, "latencies", timed)
+    monkeypatch.setattr(rehearsal, "peak_memory_bytes", taken)
+    teacher, dataset = SimpleNamespace(input_size=(SIZE, SIZE)), SimpleNamespace(classes=CLASSES)
+    smallest_base = min(c.cost.macs for c in FreshStudents(teacher, dataset, "").candidates()) // 1000
+    bound = 0.7 * smallest_base
+    found, _ = plan([f"{metric}<={bound:.0f}{'ms' if metric == 'latency' else ''}"])
+    value = found.costs[0].latency_ms if metric == "latency" else found.costs[0].memory_bytes
+    assert value <= bound
+
+
+def test_bounds_on_work_hold_for_the_file_where_it_takes_more_than_the_teachers_graph(
+    plan: Callable[..., Any],
+) -> None:
+    """A file takes RGB images; its first kernel is three times that of a teacher of grey ones."""
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 1))
+    x = layers.Rescaling(1 / 32, offset=-2.5)(image)
+    for number, channels in enumerate((16, 16, 24)):
+        x = layers.Conv2D(channels, 3, strides=2 - (number == 0), padding="same", name=f"conv{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+    model = Model(image, layers.Dense(CLASSES, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    first = SIZE * SIZE * 9 * 16
+    second = first * 16 // 4
+    # In the teacher's graph two convolutions are within it, in the file one is.
+    bound = 2 * first + second
+    found, folder = plan([f"macs<={bound}"], model=model, route="cuts")
+    assert found.specs[0].targets
+    assert found.costs[0].macs <= bound
+    assert found.costs[0].macs in {describe(file).macs for file in rehearsed(folder)}
+    assert found.costs[0].macs == 3 * first + 16 * CLASSES
+
+
+def test_of_a_lean_teacher_there_are_as_many_prunings_as_asked_for(plan: Callable[..., Any]) -> None:
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Rescaling(1 / 128, offset=-1.0)(image)
+    for number, channels in enumerate((16, 16)):
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", name=f"conv{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+    model = Model(image, layers.Dense(CLASSES, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    events: list[Event] = []
+    found, _ = plan([], 3, model=model, route="prunings", progress=Progress(events.append))
+    assert len({spec.layers for spec in found.specs}) == 3
+    assert not any(event.kind == "warning" for event in events)
