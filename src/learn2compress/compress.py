@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ from learn2compress.stages.baselines import (
     teacher_files,
     warn_of_collapses,
 )
-from learn2compress.stages.budget import mirrored, mixed_seconds, planned_phases, search_seconds, view_count
+from learn2compress.stages.budget import decided_views, mirrored, mixed_seconds, planned_phases, search_seconds
 from learn2compress.stages.course import Course
 from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
@@ -203,6 +204,8 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
     Raises:
         InputError: one of them can't be used as given.
     """
+    for note in asked.notes:
+        progress.note(note)
     dataset = task.load_dataset(
         asked.data, test_data=asked.test_data, labels=asked.labels, seed=options.seed, progress=progress
     )
@@ -234,11 +237,14 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         learning = trainable_teacher(teacher) if options.teacher == "joint" else None
 
     with clock.stage("plan"):
-        plans = recalled_plans(
+        planned = partial(
+            recalled_plans,
             run,
             "planned",
             lambda: plan_families(task, teacher, dataset, options, run.staging, progress),
         )
+        # When one is chosen, what was planned is deleted; it is only made anew where the chosen can't be read.
+        plans = [] if run.knows("chosen") else planned()
 
     with clock.stage("baselines"):
         baselines = teacher_files(teacher, dataset, run, progress)
@@ -248,7 +254,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     with clock.stage("soft labels"):
         flip = run.recall("mirrored views", lambda: mirrored(options, teacher, dataset))
-        count = run.recall("views", lambda: view_count(options, dataset, rate))
+        count = decided_views(run, plans, dataset, baselines, rate, options, progress)
         views = Views(dataset.train, ViewSpec(count, teacher.input_size, seed, flip))
         soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
         cached = run.recall("views from the cache", lambda: count - computed)
@@ -261,7 +267,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             "chosen",
             lambda: [
                 best_by_trial(
-                    plans,
+                    plans or planned(),
                     views,
                     soft,
                     dataset,
@@ -294,7 +300,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         with clock.stage("improved teacher"):
             improved = improved_teacher(learning, teacher, dataset, run, progress)
             notes.append(improved.sentence)
-            if improved.better:
+            if improved.better and options.rounded_in_training:  # nothing else is trained after it
                 soft, _ = soft_labels(improved.labeller, views, dataset.classes, cache_folder(), progress)
                 batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
 
@@ -303,8 +309,18 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
     course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
-    inputs = Inputs(task, teacher, dataset, tuple(baselines))
-    hand_over(run, asked, options, inputs, course, members, quantized, progress, notes=notes, command=command)
+    hand_over(
+        run,
+        asked,
+        options,
+        Inputs(task, teacher, dataset, tuple(baselines)),
+        course,
+        members,
+        quantized,
+        progress,
+        notes=notes,
+        command=command,
+    )
 
 
 def hand_over(

@@ -13,8 +13,11 @@ from learn2compress.plan.budget import (
     SOFT_LABEL_SHARE,
     affordable_steps,
     affordable_views,
+    fewest_steps_seconds,
     finish_seconds,
+    is_short,
     phases,
+    steps_planner,
 )
 
 rates = st.floats(0.1, 1e5)
@@ -65,3 +68,23 @@ def test_the_finish_takes_longer_with_more_images_and_more_members(images: int, 
     assert own < finish_seconds(2 * images, rate, [0.5] * members, [9] * members)
     assert own < finish_seconds(images, rate, [0.6] * members, [9] * members)
     assert own < finish_seconds(images, rate, [0.5] * members, [10] * members)
+
+
+@given(budget=st.floats(30, 1e5), over=st.floats(0, 1))
+def test_a_budget_is_short_only_where_what_is_needed_goes_far_beyond_it(budget: float, over: float) -> None:
+    assert not is_short(budget, budget * (1 + 0.19 * over))
+    assert is_short(budget, budget * (1.21 + over))
+
+
+def test_the_shortest_training_takes_longer_with_more_images_and_a_slower_teacher() -> None:
+    known = fewest_steps_seconds(100, 1000.0, 0.5)
+    # 30 steps of 100 images, each at the cost of 1.5 of the teacher's.
+    assert known == pytest.approx(4.5)
+    assert fewest_steps_seconds(200, 1000.0, 0.5) == pytest.approx(2 * known)
+    assert fewest_steps_seconds(100, 500.0, 0.5) == pytest.approx(2 * known)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_a_number_of_steps_that_is_asked_for_is_planned_whatever_the_time(seconds: float) -> None:
+    assert steps_planner(37)(seconds, 1.0, 10) == 37
+    assert steps_planner(None)(seconds, 1.0, 10) == (FEWEST_STEPS if seconds == 0 else 10 * MOST_EPOCHS)

@@ -106,3 +106,27 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="jax") as caught:
         check_backend()
     assert caught.value.code == "backend.unsupported"
+
+
+def test_a_budget_beside_the_recipe_of_a_run_decides_anew_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'model = "m.keras"\ndata = "photos"\nroute = "fresh"\nbudget = "20m"\n'
+        "[views]\ncount = 7\n[training]\npeak = 0.06\njoint_steps = 900\n"
+    )
+    as_it_was = asked(tmp_path / "out", recipe)
+    assert (as_it_was.recipe.training.joint_steps, as_it_was.recipe.views.count, as_it_was.notes) == (900, 7, ())
+    found = asked(tmp_path / "out", recipe, budget="1h")
+    assert (found.recipe.training.joint_steps, found.recipe.views.count) == (None, None)
+    assert found.recipe.training.peak == 0.06
+    assert len(found.notes) == 1
+
+    def stop() -> None:
+        with run_folder(check_folder(tmp_path / "out"), found.recipe) as run:
+            run.recall("plan", lambda: 1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    for again in (asked(tmp_path / "out", recipe, budget="1h"), asked(tmp_path / "out", resume=True, budget="1h")):
+        assert again.recipe == found.recipe

@@ -101,6 +101,25 @@ def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
     assert (kernels[0] != kernels[1]).any()
 
 
+def test_a_plan_whose_training_diverges_is_left_out(teacher: Any, dataset: Any, tmp_path: Any) -> None:
+    from learn2compress.core.errors import InputError
+    from learn2compress.stages.trial import best_by_trial
+    from learn2compress.train.soft_labels import soft_labels
+    from learn2compress.train.views import Views, ViewSpec
+
+    plans = planned(teacher, dataset, tmp_path, "1h")
+    views = Views(dataset.train, ViewSpec(1, (SIZE, SIZE), 0))
+    soft, _ = soft_labels(teacher, views, CLASSES, tmp_path, SILENT)
+    broken = [replace(plan, settings=replace(plan.settings, peak=1e38)) for plan in plans]
+    events: list[Event] = []
+    chosen = best_by_trial([broken[0], plans[1]], views, soft, dataset, Progress(events.append), budget=60, seed=0)
+    assert chosen.kind == "prunings"
+    assert "cuts of the teacher: left out, for their training diverged" in [event.message for event in events]
+    with pytest.raises(InputError) as raised:
+        best_by_trial(broken, views, soft, dataset, SILENT, budget=60, seed=0)
+    assert raised.value.code == "training.diverged"
+
+
 def test_a_single_plan_is_taken_without_a_trial(teacher: Any, dataset: Any, tmp_path: Any) -> None:
     from learn2compress.stages.trial import best_by_trial
 

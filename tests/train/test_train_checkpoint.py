@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.graph.slices import Part
 from learn2compress.train import checkpoint as checkpoints
@@ -154,4 +155,29 @@ def test_what_can_not_be_used_is_left_aside_and_training_begins_anew(
     members, run = joint(TrainingCheckpoint(path))
     assert run.steps == STEPS
     for one, other in zip(arrays(joint(None)[0]), arrays(members), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_training_that_diverged_leaves_a_place_to_go_on_from(
+    joint: Callable[..., Any], batches: LabelledViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = joint(None)
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    path = tmp_path / "joint.npz"
+
+    def lost(step: int) -> Any:
+        pixels, (labels, soft) = LabelledViews.batch(batches, step)
+        return pixels, (labels, soft * np.float32(np.nan) if step == 13 else soft)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "batch", lost)
+        with pytest.raises(InputError) as caught:
+            joint(TrainingCheckpoint(path))
+    assert caught.value.code == "training.diverged"
+    assert "--set training.peak=" in caught.value.fix
+    with np.load(path) as kept:
+        assert all(np.isfinite(kept[name]).all() for name in kept.files if name != "reached")
+    members, run = joint(TrainingCheckpoint(path))
+    assert run.steps == STEPS
+    for one, other in zip(arrays(whole), arrays(members), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)

@@ -21,6 +21,10 @@ MOST_VIEWS = 12
 # More epochs than this bring next to nothing; a small data set ends before its budget.
 MOST_EPOCHS = 300
 FEWEST_STEPS = 30
+# A training step costs an image forward and backward, about three times what running the model on it does.
+STEP_PASSES = 3
+# What a budget takes may be so many times the budget before it is worth a warning: all of it is estimated.
+SHORT_BUDGET = 1.2
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,22 @@ def phases(remaining_seconds: float, finish_seconds: float, quantization_share: 
 def affordable_steps(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
     """Training steps that fit into the seconds, between a floor that can learn and a ceiling that suffices."""
     return max(FEWEST_STEPS, min(int(seconds / step_seconds), MOST_EPOCHS * steps_per_epoch))
+
+
+def fewest_steps_seconds(batch_size: int, labeller_rate: float, share: float) -> float:
+    """What the shortest training takes, estimated.
+
+    Args:
+        batch_size: images of a step.
+        labeller_rate: images per second of the teacher.
+        share: of the teacher's time that running the widest member on an image takes.
+    """
+    return FEWEST_STEPS * batch_size * STEP_PASSES * share / labeller_rate
+
+
+def is_short(budget_seconds: float, needed_seconds: float) -> bool:
+    """Whether what is needed at the least goes far beyond the budget."""
+    return needed_seconds > SHORT_BUDGET * budget_seconds
 
 
 def steps_planner(fixed: int | None) -> Callable[[float, float, int], int]:

@@ -13,9 +13,11 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.folder import PARTS, unfinished
-from learn2compress.core.recipe import PATHS, Recipe, absolute, check_given
+from learn2compress.core.paths import at_home
+from learn2compress.core.recipe import PATHS, Recipe, absolute, check_given, read
 from learn2compress.inputs.splits import SPLIT_NAMES
 from learn2compress.inputs.teacher import Teacher
+from learn2compress.stages.course import without_findings
 
 _INPUTS = "inputs"
 
@@ -28,6 +30,7 @@ class Asked:
         recipe: all of it that can be written down.
         model, data, test_data, labels: a path, or what else was given.
         finished: whether the family is there already and no run is under way.
+        notes: what of the recipe that was given is left aside.
     """
 
     recipe: Recipe
@@ -36,6 +39,7 @@ class Asked:
     test_data: Any
     labels: Any
     finished: bool
+    notes: tuple[str, ...] = ()
 
 
 def asked_for(
@@ -69,7 +73,9 @@ def asked_for(
             "give the --out of the interrupted run, or begin with l2c compress MODEL --data DATA --out FOLDER.",
         )
     values = {**given, **{key: _path(given[key]) for key in PATHS}}
-    composed = Recipe.compose(recipe or begun, settings, values)
+    composed, notes = Recipe.compose(recipe or begun, settings, values), tuple[str, ...]()
+    if recipe:  # what an unfinished run keeps was decided when it began
+        composed, notes = without_findings(composed, read(at_home(recipe)), values, settings)
     _check_outside(folder, composed)
     _check_beside(folder, composed)
     inputs = {
@@ -84,6 +90,7 @@ def asked_for(
         inputs["test_data"] or None,
         inputs["labels"] or None,
         finished,
+        notes,
     )
 
 

@@ -10,9 +10,19 @@ from pathlib import Path
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.options import Options
+from learn2compress.core.progress import Progress
+from learn2compress.core.units import show_duration
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.graph import describe
-from learn2compress.plan.budget import SEARCH_SECONDS, Phases, affordable_views, finish_seconds, phases
+from learn2compress.plan.budget import (
+    SEARCH_SECONDS,
+    Phases,
+    affordable_views,
+    fewest_steps_seconds,
+    finish_seconds,
+    is_short,
+    phases,
+)
 from learn2compress.stages.planning import Plan
 from learn2compress.train.mirroring import mirroring_is_harmless
 
@@ -44,6 +54,69 @@ def view_count(options: Options, dataset: Dataset, rate: float) -> int:
     return options.views.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
 
 
+def decided_views(
+    run: Checkpoints,
+    plans: Sequence[Plan],
+    dataset: Dataset,
+    baselines: Sequence[Path],
+    rate: float,
+    options: Options,
+    progress: Progress,
+) -> int:
+    """`view_count`, decided once a run; says where even one is more than the budget has room for."""
+    warn_of_short_budget(run, plans, dataset, baselines, rate, options, progress)
+    return run.recall("views", lambda: view_count(options, dataset, rate))
+
+
+def warn_of_short_budget(
+    run: Checkpoints,
+    plans: Sequence[Plan],
+    dataset: Dataset,
+    baselines: Sequence[Path],
+    rate: float,
+    options: Options,
+    progress: Progress,
+) -> None:
+    """Says, once a run, that what has to be done takes far longer than the budget, and which budget would do.
+
+    It is not refused: a family comes out all the same, late and trained for the fewest steps.
+
+    Args:
+        plans: the first tells what training and the finish take; none where the run is past choosing one.
+        baselines: the teacher's files, float32 first; may be empty.
+        rate: images per second of the teacher's labeller.
+    """
+
+    def find_out() -> str:
+        # A recipe that tells the number of steps makes no promise of a time.
+        if options.training.joint_steps or not plans:
+            return ""
+        plan = plans[0]
+        views = options.views.count or 1
+        labelling = views * len(dataset.train) / rate + _labelling_anew(options, dataset, views, rate)
+        finish = finish_estimate(plan, dataset, baselines, rate, [written.precision for written in options.formats])
+        batch = min(plan.settings.batch_size, len(dataset.train))
+        training = fewest_steps_seconds(batch, rate, max(_shares(plan, dataset, baselines)))
+        spent = run.clock.elapsed
+        needed = spent + labelling + training + finish + SEARCH_SECONDS * len(plan.spares)
+        if not is_short(options.budget_seconds, needed):
+            return ""
+        times = "once" if views == 1 else f"{views} times"
+        return (
+            f"The budget of {show_duration(options.budget_seconds)} is too short: to label the {len(dataset.train)} "
+            f"training images {times} takes the teacher about {show_duration(labelling)} ({rate:.3g} images per "
+            f"second, but for what an earlier run has labelled), the shortest training {show_duration(training)}, "
+            f"export and measurement {show_duration(finish)}, and {show_duration(spent)} are spent. The family will "
+            f"be late and hardly trained. The least that would do is --budget {math.ceil(needed / 60)}m; with less "
+            "data or a faster teacher, less."
+        )
+
+    told = run.knows("short budget")
+    sentence = run.recall("short budget", find_out)
+    if sentence and not told:
+        progress.warn(sentence)
+
+
 def planned_phases(
     run: Checkpoints, plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, options: Options
 ) -> Phases:
@@ -53,10 +126,7 @@ def planned_phases(
         precisions = [written.precision for written in options.formats]
         finish = finish_estimate(plan, dataset, baselines, rate, precisions)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
-        if options.teacher == "joint":
-            # What it has become labels all views anew, after it and what it was were run on the two other splits.
-            judged = 2 * JUDGED_SLOWNESS * (len(dataset.validation) + len(dataset.test))
-            remaining -= (run.recall("views", int) * len(dataset.train) + judged) / rate
+        remaining -= _labelling_anew(options, dataset, run.recall("views", int), rate)
         share = plan.settings.quantization_share if options.rounded_in_training else 0.0
         return asdict(phases(remaining, finish, share))
 
@@ -65,6 +135,15 @@ def planned_phases(
         0.0 if options.training.joint_steps else found.joint_seconds,
         0.0 if options.training.quantization_steps else found.quantization_seconds,
     )
+
+
+def _labelling_anew(options: Options, dataset: Dataset, views: int, rate: float) -> float:
+    """Seconds for what a jointly trained teacher has to do afterwards; 0 where it is fixed."""
+    if options.teacher != "joint":
+        return 0.0
+    # What it has become labels all views anew, after it and what it was were run on the two other splits.
+    judged = 2 * JUDGED_SLOWNESS * (len(dataset.validation) + len(dataset.test))
+    return (views * len(dataset.train) + judged) / rate
 
 
 def search_seconds(plan: Plan, options: Options) -> float:
@@ -90,10 +169,15 @@ def finish_estimate(
         precisions: of the files that each member is written as.
     """
     images = len(dataset.validation) + len(dataset.test)
-    # Images that are read from disk take as long to decode for a small member as for a large one.
-    light = bool(baselines) and dataset.test.stacked is not None
-    teacher = describe(baselines[0]).macs if light else 0
-    shares = [min(1.0, max(LEAST_SHARE, cost.macs / teacher)) if teacher else 1.0 for cost in plan.costs]
+    shares = _shares(plan, dataset, baselines)
     slowness = [PLAIN_KERNELS.get(precision, 1) for precision in precisions]
     depths = [spec.depth for spec in plan.specs] * len(precisions)
     return finish_seconds(images, rate, [slow * share for slow in slowness for share in shares], depths)
+
+
+def _shares(plan: Plan, dataset: Dataset, baselines: Sequence[Path]) -> list[float]:
+    """For each member, what running it on an image takes, as a share of what the teacher takes."""
+    # Images that are read from disk take as long to decode for a small member as for a large one.
+    light = bool(baselines) and dataset.test.stacked is not None
+    teacher = describe(baselines[0]).macs if light else 0
+    return [min(1.0, max(LEAST_SHARE, cost.macs / teacher)) if teacher else 1.0 for cost in plan.costs]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from learn2compress.core.dataset import Dataset
+from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.graph.slices import Part
 from learn2compress.measure.accuracy import score
@@ -39,25 +40,36 @@ def best_by_trial(
     Args:
         budget: seconds of the whole run.
         checkpoint: function (name of a training) -> where it is kept how far it came.
+
+    Raises:
+        InputError: `training.diverged`, where every plan's training did.
     """
     if len(plans) == 1:
         return plans[0]
     found: list[tuple[Plan, list[float], tuple[Part, ...]]] = []
     tried: list[Trained] = []
     seconds = trial_seconds(budget)
+    diverged: InputError | None = None
     for plan in plans:
         batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
-        members, run = joint_training(
-            plan.parts,
-            batches,
-            progress,
-            name=f"trial of {plan.words}",
-            start=plan.start,
-            settings=plan.settings,
-            seconds=seconds,
-            plan_steps=affordable_steps,
-            checkpoint=checkpoint(f"trial-{plan.kind}"),
-        )
+        try:
+            members, run = joint_training(
+                plan.parts,
+                batches,
+                progress,
+                name=f"trial of {plan.words}",
+                start=plan.start,
+                settings=plan.settings,
+                seconds=seconds,
+                plan_steps=affordable_steps,
+                checkpoint=checkpoint(f"trial-{plan.kind}"),
+            )
+        except InputError as error:
+            if error.code != "training.diverged":
+                raise
+            diverged = error
+            progress.note(f"{plan.words}: left out, for their training diverged")
+            continue
         models = [plain(member) for member in members]
         labels = dataset.validation.labels
         accuracies = [
@@ -67,14 +79,16 @@ def best_by_trial(
         trained = tuple(Part(model, part.positions) for model, part in zip(models, plan.parts, strict=True))
         found.append((plan, accuracies, trained))
         tried.append(run)
+    if diverged and not found:
+        raise diverged
     means = scores([([cost.size_bytes for cost in plan.costs], accuracies) for plan, accuracies, _ in found])
-    best = max(range(len(plans)), key=lambda number: means[number])
+    best = max(range(len(found)), key=lambda number: means[number])
     plan, _, trained = found[best]
     said = [
         f"{100 * mean:.1f} % for {plan.words} ({run.epochs:.1f} epochs in {run.seconds:.0f} s)"
         for mean, (plan, _, _), run in zip(means, found, tried, strict=True)
     ]
-    others = ", ".join(said[:best] + said[best + 1 :])
+    others = ", ".join(said[:best] + said[best + 1 :]) or "none that could be trained"
     reason = f"in a trial, size for size, {said[best]} of the validation images right against {others}"
     progress.note(f"{plan.words}: {reason}")
     return replace(plan, reason=reason, start="as built", parts=trained, trial_steps=tried[best].steps)

@@ -49,6 +49,9 @@ def joint_training(
 
     Returns:
         The trained members, in the order given, each on its own; and what the run was.
+
+    Raises:
+        InputError: `training.diverged`.
     """
     started = time.perf_counter()
     members = [trainable(part.model, settings.dtype, settings.momentum) for part in parts]
@@ -90,6 +93,7 @@ def joint_training(
         on_share=masks.at if sparsity else lambda share: None,
         checkpoint=checkpoint,
         begun=begun,
+        plan_steps=plan_steps,
     )
     if sparsity:
         masks.at(1.0)

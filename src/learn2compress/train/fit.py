@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.train import checkpoint as checkpoints
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
 from learn2compress.train.joint import JointFamily, trains_narrow
 from learn2compress.train.soft_labels import SoftLabels
@@ -28,6 +32,9 @@ REMEMBERED_BYTES = 700_000_000
 # How far the measured pace may be off the planned one before the plan is corrected.
 PACE_TOLERANCE = 0.04
 REPORTED_EVERY = 10
+# Looking through all weights takes milliseconds: too long for every step, but nothing once a second.
+LOOKED_THROUGH_SECONDS = 1.0
+# (seconds, seconds of a step, steps of an epoch) -> steps.
 PlanSteps = Callable[[float, float, int], int]
 
 
@@ -37,6 +44,7 @@ class LabelledViews:
     def __init__(self, views: Views, soft: SoftLabels, batch_size: int, seed: int) -> None:
         self.views, self.soft, self.seed = views, soft, seed
         self.batch_size = min(batch_size, len(views))
+        self._shuffled: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         """Steps in an epoch; what is left over is met in other epochs, which are shuffled anew."""
@@ -45,7 +53,7 @@ class LabelledViews:
     def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
         """The batch of a step, counted from 0 over all epochs: determined by the seed."""
         epoch, number = divmod(step, len(self))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.views))
+        order = self._order(epoch)
         # Sorted, so that reading from disk goes forward; the batch itself has no order.
         indices = np.sort(order[number * self.batch_size : (number + 1) * self.batch_size])
         view = epoch % self.views.spec.count
@@ -54,6 +62,15 @@ class LabelledViews:
         # 87 % in testing.
         jitter = np.random.default_rng([self.seed, 1, step])
         return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The images of the data set in the order of an epoch; that of the last one asked for is kept."""
+        # Read once and written whole: another thread may be asking for another epoch.
+        shuffled = self._shuffled
+        if shuffled is None or shuffled[0] != epoch:
+            shuffled = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.views))
+            self._shuffled = shuffled
+        return shuffled[1]
 
     def of_size(self, size: tuple[int, int]) -> LabelledViews:
         """The same batches with images resized to (height, width)."""
@@ -129,20 +146,36 @@ class Schedule:
         return max(0.0, min(done / self.warmup if self.warmup else 1.0, (1 - done) / (1 - self.warmup)))
 
 
-class Pace:
-    """How many steps there will be: as planned, corrected to the measured pace.
+def as_many_as_fit(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
+    """Steps that fit into the seconds, whatever they make of an epoch."""
+    return max(1, int(seconds / step_seconds))
 
-    A machine that slows down must not break the promise of the budget; the schedule just reaches its end sooner.
+
+class Pace:
+    """How many steps there will be: as planned, and planned again where the measured pace is another.
+
+    A machine that slows down must not break the promise of the budget; the schedule just reaches its end sooner. As
+    the same function plans again, its floor and its ceiling hold to the end, and in every process.
 
     Args:
         steps: as planned.
         seconds: that they may take; 0 where the number of steps stands.
         elapsed: seconds of training in an earlier process.
+        plan_steps: what planned the steps.
+        steps_per_epoch: that it is asked with.
     """
 
-    def __init__(self, steps: int, seconds: float, elapsed: float = 0.0) -> None:
+    def __init__(
+        self,
+        steps: int,
+        seconds: float,
+        elapsed: float = 0.0,
+        *,
+        plan_steps: PlanSteps = as_many_as_fit,
+        steps_per_epoch: int = 1,
+    ) -> None:
         self.steps, self.seconds = steps, seconds
-        self._most = 2 * steps
+        self._plan_steps, self._steps_per_epoch = plan_steps, steps_per_epoch
         self._started = time.perf_counter() - elapsed
 
     @property
@@ -150,14 +183,17 @@ class Pace:
         """Seconds of training so far."""
         return time.perf_counter() - self._started
 
+    def leave_out(self, seconds: float) -> None:
+        """Does not count so many of the last seconds as training."""
+        self._started += seconds
+
     def correct(self, done: int) -> None:
         """Sets `steps` to what fits into the seconds, never less than what is done."""
         if done < 2 * REPORTED_EVERY or self.seconds <= 0:
             return
-        expected = self.elapsed / done * self.steps
-        if abs(expected / self.seconds - 1) > PACE_TOLERANCE:
-            affordable = int(self.seconds * done / self.elapsed)
-            self.steps = max(done, min(affordable, self._most))
+        pace = self.elapsed / done
+        if abs(pace * self.steps / self.seconds - 1) > PACE_TOLERANCE:
+            self.steps = max(done, self._plan_steps(self.seconds, pace, self._steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -239,6 +275,8 @@ def fit(
     on_share: Callable[[float], None] = lambda share: None,
     checkpoint: TrainingCheckpoint | None = None,
     begun: Reached | None = None,
+    plan_steps: PlanSteps = as_many_as_fit,
+    peak_setting: str = "training.peak",
 ) -> Trained:
     """Trains for `steps` steps, corrected on the way so as to take `seconds`.
 
@@ -252,9 +290,17 @@ def fit(
             does to the weights is in a checkpoint.
         checkpoint: where it is kept how far the training came.
         begun: how far it came in an earlier process; the family is already as it was then.
+        plan_steps: what planned the steps, and plans them again where the measured pace is another.
+        peak_setting: key of the recipe that `peak` comes from, for advice.
+
+    Raises:
+        InputError: `training.diverged`; what the checkpoint holds is from before that.
     """
     reached = begun or Reached(0, steps, 0.0, 0.0)
-    pace = Pace(reached.steps, seconds, reached.elapsed)
+    pace = Pace(reached.steps, seconds, reached.elapsed, plan_steps=plan_steps, steps_per_epoch=len(batches))
+    # A process that goes on has not timed its steps before: the first of each kind builds it, which is no training.
+    unbuilt = {True, False} if begun else set()
+    looked = time.perf_counter()
     share, done, waited = reached.share, reached.done, reached.waited
     accuracies: dict[str, float] = {}
     with progress.stage(stage_name, 1.0) as stage, ExitStack() as stack:
@@ -267,23 +313,51 @@ def fit(
             waited += time.perf_counter() - asked
             family.optimizer.learning_rate = peak * schedule(share)
             family.narrow = trains_narrow(done, share, family.narrow_share)
+            stepped = time.perf_counter()
             logs = family.train_on_batch(pixels, labels, return_dict=True)
+            if family.narrow in unbuilt:
+                unbuilt.remove(family.narrow)
+                pace.leave_out(time.perf_counter() - stepped)
             done += 1
-            for key in family.judged:
-                accuracies[key] = 0.97 * accuracies.get(key, logs[key]) + 0.03 * logs[key]
             if done % REPORTED_EVERY == 0:
                 pace.correct(done)
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
-            on_share(share)
+            # At once: where the user stops the run from here on, the step that was taken counts.
             reached = Reached(done, pace.steps, share, pace.elapsed, waited)
+            on_share(share)
+            for key in family.judged:
+                accuracies[key] = 0.97 * accuracies.get(key, logs[key]) + 0.03 * logs[key]
             if done % REPORTED_EVERY == 0 or done >= pace.steps:
+                if not math.isfinite(logs["loss"]):
+                    raise _diverged(stage_name, done, peak, peak_setting)
                 shown = " ".join(f"{100 * value:.1f}" for _, value in sorted(accuracies.items()))
                 stage.at(min(share, 1.0), f"training accuracy % {shown}")
-            if checkpoint and done < pace.steps:
-                checkpoint.save_now_and_then(family, reached)
+            now = time.perf_counter()
+            every = min(LOOKED_THROUGH_SECONDS, checkpoints.EVERY_SECONDS)
+            if done >= pace.steps or (checkpoint and now - looked >= every):
+                # The loss was that before the step: only the weights tell what would be kept.
+                if not _finite(family):
+                    raise _diverged(stage_name, done, peak, peak_setting)
+                looked = now
+                if checkpoint and done < pace.steps:
+                    checkpoint.save_now_and_then(family, reached)
         stage.at(1.0)
     return Trained(done, done / len(batches), pace.elapsed, batches.batch_size, waited)
+
+
+def _finite(family: JointFamily) -> bool:
+    """Whether all that is kept of the models are numbers."""
+    return all(np.isfinite(np.asarray(variable)).all() for model in family.models for variable in model.variables)
+
+
+def _diverged(stage_name: str, done: int, peak: float, setting: str) -> InputError:
+    return InputError(
+        "training.diverged",
+        f"The {stage_name} diverged: at step {done} the loss or the weights are no finite numbers any more, where a "
+        f"falling loss was expected. A learning rate of up to {peak:g} is too high for these models and this data.",
+        f"delete the folder checkpoints in --out and begin anew with a lower one: --set {setting}={peak / 4:.2g}.",
+    )
 
 
 @contextmanager
@@ -294,6 +368,6 @@ def _kept_when_interrupted(
     try:
         yield
     except KeyboardInterrupt:
-        if checkpoint and reached().done:
+        if checkpoint and reached().done and _finite(family):
             checkpoint.save(family, reached())
         raise

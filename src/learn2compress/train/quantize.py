@@ -62,6 +62,9 @@ def quantization_aware_training(
         seconds: for all of it; 0 where the number of steps stands.
         plan_steps: function (seconds, seconds a step, steps an epoch) -> steps.
         checkpoint: where it is kept how far the training came, and found by the next process.
+
+    Raises:
+        InputError: `training.diverged`.
     """
     started = time.perf_counter()
     family = JointFamily(members, settings.temperature, settings.hard, sliced=False)
@@ -106,6 +109,8 @@ def quantization_aware_training(
         on_share=on_share,
         checkpoint=checkpoint,
         begun=begun,
+        plan_steps=plan_steps,
+        peak_setting="training.quantization_peak",
     )
     zeros.apply()
     family.release()

@@ -1,0 +1,98 @@
+"""Who asks for less time than the run can do with is told so, with the figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.options import Options
+from learn2compress.core.progress import Event, Progress
+from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
+from learn2compress.core.units import duration_seconds
+
+IMAGES = 50_000
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path)
+
+
+def warnings_of(run: Checkpoints, budget: str, rate: float, plans: int = 1, **asked: Any) -> list[str]:
+    """What is said of a budget, where the teacher labels so many images a second."""
+    from learn2compress.stages.budget import decided_views
+
+    events: list[Event] = []
+    plan: Any = SimpleNamespace(
+        settings=SimpleNamespace(batch_size=64),
+        specs=[SimpleNamespace(depth=10)] * 3,
+        costs=[SimpleNamespace(macs=10**6)] * 3,
+        spares=(),
+    )
+    dataset: Any = SimpleNamespace(train=range(IMAGES), validation=range(2000), test=Split(2000))
+    options = Options.of(Recipe(budget=budget, **asked))
+    views = decided_views(run, [plan] * plans, dataset, [], rate, options, Progress(events.append))
+    assert views == run.recall("views", int) >= 1
+    assert all(event.kind == "warning" for event in events)
+    return [event.message for event in events]
+
+
+class Split:
+    """Images on disk."""
+
+    stacked = None
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def test_a_budget_that_one_view_alone_breaks_is_warned_of_once_with_the_one_that_would_do(
+    run: Checkpoints, tmp_path: Path
+) -> None:
+    (said,) = warnings_of(run, "20m", 10.0)
+    assert "The budget of 20m 00s is too short" in said
+    assert "1h 23m" in said  # for the labels
+    assert "10 images per second" in said
+    found = re.search(r"--budget (\d+m)", said)
+    assert found
+    least = found.group(1)
+    # Neither in this process nor in one that goes on.
+    assert warnings_of(run, "20m", 10.0) == []
+    assert warnings_of(Checkpoints(tmp_path), "20m", 10.0) == []
+    (tmp_path / "other").mkdir()
+    (tmp_path / "less").mkdir()
+    assert warnings_of(Checkpoints(tmp_path / "other"), least, 10.0) == []
+    shorter = f"{duration_seconds(least) / 1.3:.0f}s"
+    assert len(warnings_of(Checkpoints(tmp_path / "less"), shorter, 10.0)) == 1
+
+
+@pytest.mark.parametrize(("budget", "rate"), [("20m", 1000.0), ("5h", 10.0)])
+def test_a_budget_that_does_is_not_warned_of(run: Checkpoints, budget: str, rate: float) -> None:
+    assert warnings_of(run, budget, rate) == []
+
+
+def test_views_that_are_asked_for_and_a_teacher_that_learns_take_their_time_too(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = [{}, {"views": ViewsRecipe(count=12)}, {"teacher": "joint"}]
+    said = []
+    for number, options in enumerate(asked):
+        (tmp_path / str(number)).mkdir()
+        said.append(warnings_of(Checkpoints(tmp_path / str(number)), "20m", 65.0, **options))
+    assert said[0] == []
+    assert "12 times" in said[1][0]
+    assert len(said[2]) == 1
+
+
+def test_nothing_is_said_where_the_steps_are_given_or_a_plan_is_chosen_already(
+    run: Checkpoints, tmp_path: Path
+) -> None:
+    assert warnings_of(run, "20m", 10.0, training=TrainingRecipe(joint_steps=100)) == []
+    (tmp_path / "late").mkdir()
+    assert warnings_of(Checkpoints(tmp_path / "late"), "20m", 10.0, plans=0) == []
