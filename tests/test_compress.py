@@ -477,6 +477,19 @@ def test_a_teacher_that_learns_along_and_bounds_that_are_measured(shapes: Shapes
     refused(soon, "targets.out_of_reach", EXIT_TARGETS)
 
 
+@pytest.mark.slow
+def test_a_teacher_that_learns_along_labels_nothing_anew_where_nothing_is_trained_after_it(
+    shapes: Shapes, tmp_path: Path
+) -> None:
+    out = tmp_path / "family"
+    arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out), "--budget", SHORTEST]
+    more = ["--from", "fresh", "--students", "1", "--teacher", "joint", "--precision", "float32"]
+    done = CliRunner().invoke(main, ["compress", *arguments, *more])
+    assert done.exit_code == 0, done.output
+    events = [json.loads(line) for line in (out / "run.jsonl").read_text().splitlines()]
+    assert [event["stage"] for event in events if event["kind"] == "stage"].count("soft labels") == 1
+
+
 def test_a_callable_can_not_learn_along(shapes: Shapes, tmp_path: Path) -> None:
     import learn2compress as l2c
 
@@ -514,6 +527,8 @@ def test_a_run_that_is_stopped_and_killed_goes_on_and_ends_as_planned(
     state = json.loads((out / "checkpoints" / "state.json").read_text())
     assert {"planned", "chosen", "phases"} <= set(state["known"])
     assert (out / "checkpoints" / "joint.npz").is_file()
+    # What was planned is kept once, as what was chosen.
+    assert {path.name for path in (out / "checkpoints").iterdir() if path.is_dir()} == {"chosen", "family"}
     assert begun_and_stopped(arguments, out, "export", signal.SIGKILL, environment) == -signal.SIGKILL
     refused([*arguments, "--seed", "3"], "run.unfinished")
     done = CliRunner().invoke(main, ["compress", "--resume", "--out", str(out)])

@@ -85,6 +85,12 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
         ("views.count=0", "recipe.value", "views.count"),
         ("students=two", "recipe.value", "students"),
         ("budget=[1]", "recipe.value", "budget"),
+        ("training.peak=inf", "recipe.value", "finite"),
+        ("training.decay=1e999", "recipe.value", "training.decay"),
+        ("training.temperature=nan", "recipe.value", "training.temperature"),
+        ("mixed_loss=nan", "recipe.value", "mixed_loss"),
+        ("input_size=true", "recipe.value", "input_size"),
+        ("input_size=22.4", "recipe.value", "input_size"),
         ("preset=slow", "recipe.value", "balanced"),
     ],
 )
@@ -121,6 +127,19 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         Recipe.compose(tmp_path / "recipe.toml")
     assert caught.value.code == "recipe.not_found"
+
+
+@pytest.mark.parametrize("value", ["224", '"224"', '"192x256"', "192x256", "auto"])
+def test_the_size_of_images_may_be_a_number(tmp_path: Path, value: str) -> None:
+    expected = {"192x256": (192, 256), "auto": None}.get(value.strip('"'), (224, 224))
+    assert Options.of(Recipe.compose(settings=[f"input_size={value}"])).input_size == expected
+    file = tmp_path / "recipe.toml"
+    if value not in ("192x256", "auto"):  # words without quotes are no TOML
+        file.write_text(f"input_size = {value}\n")
+        read = Recipe.compose(file)
+        assert Options.of(read).input_size == expected
+        # Asked for again by the command line, whose sizes are words, it is the same run.
+        assert not read.differences(Recipe.compose(given={"input_size": value.strip('"')}))
 
 
 def test_every_key_can_be_set() -> None:

@@ -35,6 +35,33 @@ def test_a_file_passes_when_at_most_one_image_in_a_hundred_differs(wrong: int) -
         assert caught.value.code == "verify.disagrees"
 
 
+@given(count=st.integers(2, 99), seed=st.integers(0, 99))
+def test_of_few_images_one_may_differ_and_not_two(count: int, seed: int) -> None:
+    of_model = outputs(count, seed)
+    of_file = of_model.copy()
+    of_file[-1] = np.roll(of_file[-1], 1)
+    assert verify("tiny", of_file, of_model, 0).top1_agreement == pytest.approx(1 - 1 / count)
+    of_file[0] = np.roll(of_file[0], 1)
+    with pytest.raises(VerificationError, match="2 differ, 1 may"):
+        verify("tiny", of_file, of_model, 0)
+
+
+def test_a_single_image_has_to_agree() -> None:
+    with pytest.raises(VerificationError):
+        verify("tiny", np.roll(outputs(1), 1, axis=1), outputs(1), 0)
+
+
+@pytest.mark.parametrize(("least", "allowed"), [(0.99, 10), (0.97, 30), (0.95, 50), (0.995, 5)])
+def test_of_many_images_the_share_of_the_precision_may_differ(least: float, allowed: int) -> None:
+    of_model = outputs(1000)
+    of_file = of_model.copy()
+    of_file[:allowed] = np.roll(of_file[:allowed], 1, axis=1)
+    verify("tiny", of_file, of_model, 0, least_agreement=least)
+    of_file[allowed] = np.roll(of_file[allowed], 1)
+    with pytest.raises(VerificationError):
+        verify("tiny", of_file, of_model, 0, least_agreement=least)
+
+
 def test_the_largest_difference_is_reported() -> None:
     of_model = outputs(10)
     of_file = of_model.copy()

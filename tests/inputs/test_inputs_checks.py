@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from learn2compress.core.chunks import MOST_BYTES
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.checks import at_least, check_teacher_fits, judge
 from learn2compress.inputs.dataset import load_dataset
@@ -45,6 +46,24 @@ def test_the_binomial_tail_is_exact():
             math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(hits, trials + 1)
         )
         assert at_least(hits, trials, rate) == pytest.approx(exact, rel=1e-9)
+
+
+def test_large_images_are_looked_at_in_pieces():
+    y = np.arange(800) % 2
+    x = np.broadcast_to(200 * y[:, None, None, None], (800, 4, 4, 3)).astype(np.uint8)
+    dataset = load_dataset(((x, y), (x, y)))
+    calls = []
+
+    class Large:
+        name, classes, input_size = "large", 2, (512, 512)
+
+        def predict(self, images):
+            calls.append(len(images))
+            return np.eye(2, dtype=np.float32)[(images[:, 0, 0, 0] > 0).astype(int)]
+
+    assert check_teacher_fits(Large(), dataset) == 1.0
+    assert sum(calls) == len(dataset.validation)
+    assert max(calls) * 512 * 512 * 3 <= MOST_BYTES < len(dataset.validation) * 512 * 512 * 3
 
 
 def test_a_good_teacher_passes_and_its_accuracy_is_returned(progress, events):

@@ -39,9 +39,12 @@ def dataset(bright: Callable[[int], Any]) -> Any:
     return bright(SIZE)
 
 
-def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_path: Path) -> None:
+def test_a_member_for_smaller_images_is_found_and_finished(
+    dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from learn2compress.export.convert import to_int8
     from learn2compress.measure.accuracy import accuracy_of
+    from learn2compress.stages import search as module
     from learn2compress.stages.files import ready_to_write
     from learn2compress.stages.planning import Plan, plan_families
     from learn2compress.stages.saved import recalled_plans
@@ -70,6 +73,10 @@ def test_a_member_for_smaller_images_is_found_and_finished(dataset: Any, tmp_pat
     def search(run: Checkpoints, progress: Progress, seconds: float) -> Plan:
         lookout = Lookout(plan, members, batches, dataset)
         return Search(lookout, run, progress).fitting(options.targets, teacher, seconds)
+
+    with monkeypatch.context() as small:  # of large images, fewer are held in memory
+        small.setattr(module, "JUDGED_BYTES", 20 * SIZE * SIZE * 3)
+        assert Lookout(plan, members, batches, dataset).images == 20 < len(dataset.validation)
 
     (tmp_path / "late").mkdir()
     events: list[Event] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
@@ -174,6 +176,62 @@ def test_progress_tells_how_many_images_were_labelled(
     assert events[-1].kind == "done"
     assert events[-1].done == events[-1].total == 2 * IMAGES
     assert "2 views computed, 0 taken" in events[-1].message
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_what_is_no_number_is_refused_and_never_kept(
+    split: Split, counting_teacher: Teacher, tmp_path: Path, broken: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 10)
+    monkeypatch.setattr(module, "KEPT_EVERY_SECONDS", 0.0)
+    views = Views(split(IMAGES), SPEC)
+    bad = views.batch(1, np.array([13, 17]))
+
+    class Broken:
+        def __init__(self) -> None:
+            self.teacher = counting_teacher()
+            self.classes, self.fingerprint = self.teacher.classes, self.teacher.fingerprint
+
+        def predict(self, images: Any) -> Any:
+            found = self.teacher.predict(images)
+            found[[any(np.array_equal(image, one) for one in bad) for image in images], 1] = broken
+            return found
+
+    for _ in range(2):  # the second time nothing of the first is taken for a label
+        with pytest.raises(InputError, match="2 of the training images 10 to 19, first on number 13") as caught:
+            ask(Broken(), views, tmp_path)
+        assert caught.value.code == "teacher.nan"
+        assert caught.value.fix
+    soft, _ = ask(counting_teacher(), views, tmp_path)
+    whole, _ = ask(counting_teacher(), views, tmp_path / "whole")
+    for view in range(2):
+        np.testing.assert_array_equal(soft.batch(view, everything), whole.batch(view, everything))
+
+
+def test_a_run_that_waits_for_another_says_so(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:
+    views = Views(split(IMAGES), SPEC)
+    ask(counting_teacher(), views, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    said, found = threading.Event(), []
+
+    def listen(event: Event) -> None:
+        if "another run" in event.message:
+            said.set()
+
+    def second() -> None:
+        found.append(soft_labels(counting_teacher(), views, 3, tmp_path, Progress(listen)))
+
+    waiting = threading.Thread(target=second, daemon=True)
+    with FileLock(folder / module.LOCK):
+        waiting.start()
+        assert said.wait(20)
+        assert not found
+    waiting.join(20)
+    ((soft, computed),) = found
+    assert (soft.count, computed) == (2, 0)
+    said.clear()
+    second()
+    assert not said.is_set()  # nobody was waited for
 
 
 def test_when_the_disk_is_too_small_the_teacher_is_not_asked(

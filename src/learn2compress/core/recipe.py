@@ -37,10 +37,15 @@ Names = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: split_names(value) if isinstance(value, str | list | tuple) else value),
 ]
+# One side alone is a number in TOML.
+Size = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+# What `core.options` checks, which says better what such a number means.
+AnyFloat = Annotated[float, Field(allow_inf_nan=True)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # TOML has `inf` and `nan`, and infinity is greater than 0: nothing can be trained with either.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ViewsRecipe(_Section):
@@ -99,14 +104,14 @@ class Recipe(_Section):
     labels: str = ""
     students: int = 3
     targets: tuple[str, ...] = ()
-    budget: str | float = PRESETS[DEFAULT_PRESET]["budget"]
+    budget: str | AnyFloat = PRESETS[DEFAULT_PRESET]["budget"]
     route: str = "auto"
     teacher: Literal["fixed", "joint"] = "fixed"
     preprocess: str = "auto"
-    input_size: str = "auto"
+    input_size: Size = "auto"
     input_name: str = ""
     output_name: str = ""
-    sparsity: float = 0.0
+    sparsity: AnyFloat = 0.0
     precision: Names = (INT8,)
     input_type: str = AUTO
     output_type: str = AUTO

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ def verify(
         name: the member, for the message.
         from_file, from_model: probabilities (images, classes) on the same images.
         float_ops: operators in the file that compute in float32 without a reason.
-        least_agreement: share of the images on which both must name the same class.
+        least_agreement: share of the images on which both must name the same class; of few images one may differ.
         where: names of those operators, for the message.
 
     Raises:
@@ -47,14 +49,15 @@ def verify(
     first_in_file = from_file >= from_file.max(axis=1, keepdims=True) - 1e-6
     first_in_model = from_model >= from_model.max(axis=1, keepdims=True) - 1e-6
     same = (first_in_file & first_in_model).any(axis=1) & (first_in_file.sum(axis=1) <= min(2, classes - 1))
-    agreement = float(same.mean())
-    if agreement < least_agreement:
+    agreement, images = float(same.mean()), len(same)
+    # Among fewer than a hundred images a single one is more than 1 %, and one that the model itself is torn about
+    # is no sign that the file is another model. Where there is only one, it has to agree.
+    share = math.floor((1 - least_agreement) * images + 1e-9)
+    differing, allowed = images - int(same.sum()), max(min(1, images - 1), share)
+    if differing > allowed:
         raise VerificationError(
             "verify.disagrees",
-            f"The file of {name} agrees with the trained model on {100 * agreement:.1f} % of {len(from_file)} "
-            f"images (at least {100 * least_agreement:.3g} % is required; largest probability difference "
-            f"{difference:.3f}).",
+            f"The file of {name} agrees with the trained model on {100 * agreement:.1f} % of {images} images: "
+            f"{differing} differ, {allowed} may (largest probability difference {difference:.3f}).",
         )
-    return Verification(
-        images=len(from_file), top1_agreement=agreement, max_probability_difference=round(difference, 6)
-    )
+    return Verification(images=images, top1_agreement=agreement, max_probability_difference=round(difference, 6))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learn2compress.core.chunks import chunks
 from learn2compress.core.dataset import Dataset, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Progress
@@ -95,8 +96,12 @@ def check_teacher_fits(teacher: Teacher, dataset: Dataset, progress: Progress = 
     # At random, not evenly over the classes: the accuracy is then an estimate of the split's.
     indices = np.sort(np.random.default_rng(0).permutation(examples)[:CHECK_IMAGES])
     labels = dataset.validation.labels[indices]
-    images = dataset.validation.batch(indices, teacher.input_size)
-    predicted = teacher.predict(images).argmax(axis=1).astype(np.int64)
+    predicted = np.concatenate(
+        [
+            teacher.predict(dataset.validation.batch(some, teacher.input_size)).argmax(axis=1)
+            for some in chunks(indices, teacher.input_size)
+        ]
+    ).astype(np.int64)
     verdict = judge(predicted, labels)
     said = f"{teacher.name} is right on {verdict.accuracy:.1%} of {len(labels)} validation images"
     _refuse_other_order(predicted, labels, verdict.accuracy, dataset.class_names, said)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.chunks import chunks
 from learn2compress.core.dataset import Dataset, ImageSplit
 from learn2compress.core.errors import ConversionError
 from learn2compress.core.family import Accuracy, Member, Model
@@ -66,5 +67,5 @@ def direct_accuracy(teacher: Teacher, dataset: Dataset) -> Accuracy:
 
 
 def _ask(teacher: Teacher, split: ImageSplit) -> Any:
-    chunks = [np.arange(a, min(a + 250, len(split))) for a in range(0, len(split), 250)]
-    return np.concatenate([teacher.predict(split.batch(chunk, teacher.input_size)) for chunk in chunks])
+    size = teacher.input_size
+    return np.concatenate([teacher.predict(split.batch(some, size)) for some in chunks(np.arange(len(split)), size)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.errors import VerificationError
+from learn2compress.core.errors import ConversionError, VerificationError
 from learn2compress.core.family import KeptWider, Mixed
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
@@ -105,13 +105,26 @@ class Export:
         rounded = written.kind.rounded_in_training
         wider = kept_wider(member, self.options, self.mixed_seconds, self.run, self.progress) if rounded else None
         try:
-            file = self._file(member, spec, written, wider)
-            if broken := bounds_broken_by_widening(file):
-                self.progress.note(f"{spec.name} stays int8: with parts in float32 it is beyond {broken}")
-                file = self._file(member, spec, written, None)
+            file = self._widened(member, spec, written, wider) if wider else None
+            file = file or self._file(member, spec, written, None)
         except VerificationError as error:
             return {"refused": f"{spec.name} is left out. {error.what}"}
         return file.record()
+
+    def _widened(
+        self, member: TrainedMember, spec: MemberSpec, written: FileFormat, wider: Wider
+    ) -> WrittenMember | None:
+        """The file with tensors in float32; None, with a note, where int8 throughout is better than that."""
+        try:
+            file = self._file(member, spec, written, wider)
+        except (ConversionError, VerificationError) as error:
+            # What is int8 throughout is another graph to the converter, and may well pass.
+            self.progress.note(f"{spec.name} stays int8: with parts in float32 it can't be used. {error.what}")
+            return None
+        if broken := bounds_broken_by_widening(file):
+            self.progress.note(f"{spec.name} stays int8: with parts in float32 it is beyond {broken}")
+            return None
+        return file
 
     def _file(
         self, member: TrainedMember, spec: MemberSpec, written: FileFormat, wider: Wider | None

@@ -22,27 +22,42 @@ from learn2compress.train.settings import TrainingSettings
 _BEFORE_THE_PLAN = ("inputs", "baselines", "mirrored views", "views", "views from the cache")
 # Of a plan that can't be read any more, what is known from before it; only the search's comes after a training.
 _BEFORE_THE_SEARCH = (*_BEFORE_THE_PLAN, "planned", "chosen", "phases", "joint training on jax")
-_SEARCHED = "fitting"
+_PLANNED, _CHOSEN, _SEARCHED = "planned", "chosen", "fitting"
 
 
 def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]]) -> list[Plan]:
-    """The plans kept under a key; made, and kept, where there are none or they can't be read any more."""
+    """The plans kept under a key; made, and kept, where there are none or they can't be read any more.
+
+    Once it is kept which plan was chosen, what was planned and tried is deleted.
+    """
     folder = run.folder / key
     if run.knows(key):
         try:
             names: list[str] = run.recall(key, list)
-            return [_load(folder / name) for name in names]
+            known = [_load(folder / name) for name in names]
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
             # A layer of the user's own, say, that this process does not know. What came after may not fit any more.
             run.forget_all_but(_BEFORE_THE_SEARCH if key == _SEARCHED else _BEFORE_THE_PLAN)
             for training in run.folder.glob("quantization.npz" if key == _SEARCHED else "*.npz"):
                 training.unlink()
+        else:
+            _delete_rejected(run.folder, key)  # an earlier process may have been killed before it did
+            return known
     plans = list(make())
     shutil.rmtree(folder, ignore_errors=True)
     for plan in plans:
         _save(plan, folder / plan.kind)
     run.recall(key, lambda: [plan.kind for plan in plans])
+    _delete_rejected(run.folder, key)
     return plans
+
+
+def _delete_rejected(folder: Path, key: str) -> None:
+    """Where a plan is chosen no other is read, nor what a trial has reached: may be interrupted and done again."""
+    if key == _CHOSEN:
+        for trial in folder.glob("trial-*.npz"):
+            trial.unlink(missing_ok=True)
+        shutil.rmtree(folder / _PLANNED, ignore_errors=True)
 
 
 def saved_plan(folder: Path, key: str) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 
 from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.chunks import at_once
 from learn2compress.core.dataset import Dataset, Images
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.progress import Progress
@@ -28,6 +30,8 @@ from learn2compress.train.quantize import predict
 from learn2compress.train.trainable import plain
 
 JUDGED_IMAGES = 1000
+# They stay in memory as long as members are looked at: 1000 images of 224 px take 151 MB.
+JUDGED_BYTES = 400_000_000
 
 
 class Lookout:
@@ -51,7 +55,8 @@ class Lookout:
         # Reading and changing images takes longer than running a small member on them: once for all members.
         self._batches = batches.remembered()
         self._split = dataset.validation
-        self._chosen = balanced_sample(self._split.labels, JUDGED_IMAGES)
+        largest = max((spec.input_size for spec in plan.specs), key=math.prod)
+        self._chosen = balanced_sample(self._split.labels, at_once(largest, JUDGED_BYTES, JUDGED_IMAGES))
         self._labels = self._split.labels[self._chosen]
         self._images: dict[tuple[int, int], Images] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from learn2compress.core.chunks import chunks
 from learn2compress.core.dataset import ImageSplit, Predictor
 
 ASKED_IMAGES = 500
@@ -15,8 +16,9 @@ def mirroring_is_harmless(teacher: Predictor, validation: ImageSplit) -> bool:
     rng = np.random.default_rng(0)
     count = min(ASKED_IMAGES, len(validation))
     indices = np.sort(rng.choice(len(validation), count, replace=False))
-    images = validation.batch(indices, teacher.input_size)
-    labels = validation.labels[indices]
-    right = (teacher.predict(images).argmax(1) == labels).mean()
-    mirrored = (teacher.predict(images[:, :, ::-1]).argmax(1) == labels).mean()
-    return bool(right - mirrored <= LARGEST_LOSS)
+    right = mirrored = 0
+    for some in chunks(indices, teacher.input_size):
+        images, labels = validation.batch(some, teacher.input_size), validation.labels[some]
+        right += int((teacher.predict(images).argmax(1) == labels).sum())
+        mirrored += int((teacher.predict(images[:, :, ::-1]).argmax(1) == labels).sum())
+    return (right - mirrored) / count <= LARGEST_LOSS

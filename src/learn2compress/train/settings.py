@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,8 +12,11 @@ from learn2compress.core.member import SourceKind
 from learn2compress.train.dtypes import fastest_dtype
 from learn2compress.train.optimizers import ConvMuon
 
-# Up to this many pixels a side the batch is the route's own.
-LARGEST_FULL_BATCH = 128
+# Up to this many pixels the batch is the route's own; up to so many more it is half of that.
+FULL_BATCH_AREA = 128 * 128
+HALF_BATCH_AREA = 224 * 224
+# Of a single image there is nothing that batch norm could reckon statistics from but its own pixels.
+SMALLEST_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,14 @@ class TrainingSettings:
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
         """The same with smaller batches for large images.
 
-        Three cuts of EfficientNet-Lite0 at 224 px take 2.7 GB in training at a batch of 16.
+        Three cuts of EfficientNet-Lite0 at 224 px take 2.7 GB in training at a batch of 16; beyond that, a batch
+        holds as many pixels and not more.
         """
-        if min(size) <= LARGEST_FULL_BATCH:
+        area = math.prod(size)
+        if area <= FULL_BATCH_AREA:
             return self
-        return replace(self, batch_size=max(8, self.batch_size // 2))
+        batch = self.batch_size // 2 * HALF_BATCH_AREA // max(area, HALF_BATCH_AREA)
+        return replace(self, batch_size=max(SMALLEST_BATCH, batch))
 
 
 # Depthwise convolutions gain nothing from bfloat16 on a CPU, and trained weights lose by it.

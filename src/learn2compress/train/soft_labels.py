@@ -9,16 +9,18 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from learn2compress.core.cache import LOCK, trim, used
 from learn2compress.core.checkpoints import write_whole
-from learn2compress.core.dataset import Predictor, Probabilities
+from learn2compress.core.chunks import at_once
+from learn2compress.core.dataset import ImageSplit, Predictor, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.train.views import Views
@@ -160,14 +162,47 @@ def soft_labels(
         The labels, and how many views had to be computed.
 
     Raises:
-        InputError: `disk.full` when they would not fit.
+        InputError: `disk.full` when they would not fit, `teacher.nan` when the teacher gives what is no number.
     """
     folder = cache / _key(teacher, views, classes)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / LOCK):  # two runs on one teacher: the second waits, and finds the labels there
+    with _alone(folder, progress):
         used(folder)
         trim(cache)
         return _soft_labels(folder, teacher, views, classes, progress)
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """Two runs on one teacher: the second waits, which it says, and finds the labels there."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(
+            "another run is labelling the same images with the same teacher: waiting until it is done, to take its "
+            "labels"
+        )
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_broken(probabilities: Probabilities, indices: NDArray[np.int64], split: ImageSplit) -> None:
+    """Raises `teacher.nan`: a single label that is no number would make every weight so in training."""
+    broken = indices[~np.isfinite(probabilities).all(axis=1)]
+    if len(broken):
+        told = getattr(split, "told", None)  # a split from files names its images
+        name = f", {told(int(broken[0]))}" if told else ""
+        raise InputError(
+            "teacher.nan",
+            f"The teacher gives NaN or infinite outputs on {len(broken)} of the training images {indices[0]} to "
+            f"{indices[-1]}, first on number {broken[0]} (counted from 0{name}); on each they must be numbers.",
+            "look at what is special about that image (all of one colour, say, where the model divides by the spread "
+            "of the pixels), and mend the model, or leave such images out of the data.",
+        )
 
 
 def _soft_labels(
@@ -190,9 +225,12 @@ def _soft_labels(
     with progress.stage("soft labels", missing) as stage:
 
         def computed(view: int, first: int) -> Iterator[NDArray[np.void]]:
-            for start in range(first, images, CHUNK):
-                indices = np.arange(start, min(start + CHUNK, images))
-                yield _records(teacher.predict(views.batch(view, indices)))
+            chunk = at_once(views.spec.size, most_images=CHUNK)
+            for start in range(first, images, chunk):
+                indices = np.arange(start, min(start + chunk, images))
+                probabilities = teacher.predict(views.batch(view, indices))
+                _refuse_broken(probabilities, indices, views.split)
+                yield _records(probabilities)
                 stage.advance(len(indices))
 
         paths = [
