@@ -221,7 +221,7 @@ def test_joint_training_teaches_every_member(
     family = family_of(members)
     compile_family(family, keras.optimizers.Adam(0.01))
     events: list[Event] = []
-    # So many seconds that the pace can only be raised, to twice the steps at most.
+    # So many seconds that the pace can only be raised, to what the plan lets it be at most.
     done = fit(
         family,
         batches,
@@ -231,6 +231,7 @@ def test_joint_training_teaches_every_member(
         seconds=1e6,
         peak=0.01,
         schedule=Schedule(0.2),
+        plan_steps=lambda seconds, step_seconds, steps_per_epoch: min(60, int(seconds / step_seconds)),
     )
     assert done.steps == 60
     assert done.epochs == 60 / len(batches)
