@@ -24,8 +24,9 @@ from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.measure.accuracy import score
 from learn2compress.plan.members import choose_members, largest_by_default, widest_member
 from learn2compress.sources.fresh import FreshStudents
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.family import joint_training
-from learn2compress.train.fit import LabelledViews, Trained
+from learn2compress.train.fit import Trained
 from learn2compress.train.quantize import predict
 from learn2compress.train.settings import SETTINGS, TrainingSettings
 from learn2compress.train.trainable import plain

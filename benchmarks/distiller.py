@@ -35,7 +35,8 @@ from learn2compress.inputs.symbolic import pixels_to_probabilities
 from learn2compress.measure.host import environment
 from learn2compress.measure.runner import fastest_labeller
 from learn2compress.stages.joint_teacher import trainable_teacher
-from learn2compress.train.fit import LabelledViews, Schedule
+from learn2compress.train.batches import LabelledViews
+from learn2compress.train.fit import Schedule
 from learn2compress.train.settings import SETTINGS, optimizer_for
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable

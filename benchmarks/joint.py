@@ -29,7 +29,8 @@ from learn2compress.core.member import MemberSpec
 from learn2compress.core.progress import SILENT
 from learn2compress.graph.cost import model_cost
 from learn2compress.measure.host import environment
-from learn2compress.train.fit import LabelledViews, compile_family
+from learn2compress.train.batches import LabelledViews
+from learn2compress.train.fit import compile_family
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.settings import SETTINGS, optimizer_for
 from learn2compress.train.soft_labels import soft_labels

@@ -57,7 +57,7 @@ LONGEST_DELAY = 6.0
 # How many views there are depends on the pace of the machine, which is not what is looked at here.
 FIXED = ("--set", "views.count=3")
 # Of the plan of a family, what a kill must not change.
-PLANNED = ("members", "reason", "views", "mirrored views", "preprocessing of the teacher")
+PLANNED = ("members", "reason", "views", "mirrored views", "mixed views", "preprocessing of the teacher")
 
 
 def events(out: Path) -> list[dict[str, Any]]:

@@ -43,8 +43,8 @@ from learn2compress.measure.delegation import delegation
 from learn2compress.measure.host import environment
 from learn2compress.stages.files import ready_to_write
 from learn2compress.stages.float_parts import float_parts
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.fake_quant import float_by_nature
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import folded, quantization_aware_training, quantization_ready, with_probabilities
 from learn2compress.train.settings import SETTINGS
 from learn2compress.train.soft_labels import soft_labels

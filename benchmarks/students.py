@@ -50,7 +50,8 @@ from learn2compress.measure.host import environment
 from learn2compress.plan.budget import affordable_steps
 from learn2compress.students.convnet import base, build_student
 from learn2compress.terminal import Lines
-from learn2compress.train.fit import LabelledViews, Schedule, Trained, compile_family, fit, time_joint_step
+from learn2compress.train.batches import LabelledViews
+from learn2compress.train.fit import Schedule, Trained, compile_family, fit, time_joint_step
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.mirroring import mirroring_is_harmless
 from learn2compress.train.quantize import predict
@@ -180,6 +181,11 @@ CASES = {
     "even": Case(present(replace(WIDEST, channels=(24, 32, 96, 96)))),
     "residual": Case(lambda classes: [residual(classes)]),
     "deep-first": Case(present(replace(WIDEST, channels=(24, 32, 64, 120), blocks=(2, 2, 2)))),
+    # The same bytes with more work, for when there is time for it.
+    "wide-start": Case(present(replace(WIDEST, channels=(24, 64, 80, 96)))),
+    "deep-flat": Case(present(replace(WIDEST, channels=(24, 48, 80, 96), blocks=(2, 2, 2)))),
+    "wide-deep": Case(present(replace(WIDEST, channels=(32, 64, 72, 88), blocks=(2, 2, 2)))),
+    "soft-only": Case(present(WIDEST), settings=replace(FRESH, hard=0.0)),
 }
 
 
@@ -281,6 +287,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     parser.add_argument("--views", type=int, default=2, help="of each image, labelled by the teacher")
+    parser.add_argument("--mixed", action="store_true", help="of three views two are mixed with other images")
     parser.add_argument(
         "--held-out", type=int, default=0, help="judge on so many training images, left out of training"
     )
@@ -301,7 +308,7 @@ def main() -> None:
         indices = balanced_sample(train_split.labels, arguments.images)
         train_split = ArraySplit(train_split.batch(indices, SIZE), train_split.labels[indices])
     flip = mirroring_is_harmless(teacher, validation)
-    views = Views(train_split, ViewSpec(arguments.views, SIZE, DATA_SEED, flip))
+    views = Views(train_split, ViewSpec(arguments.views, SIZE, DATA_SEED, flip, arguments.mixed))
     soft, _ = soft_labels(teacher, views, dataset.classes, cache_folder(), progress)
 
     rows = []
@@ -313,6 +320,7 @@ def main() -> None:
     options = ["--data", arguments.data.name, "--teacher", arguments.teacher.name]
     options += ["--seconds", f"{arguments.seconds:g}", "--seeds", *map(str, arguments.seeds)]
     options += ["--views", str(arguments.views)] if arguments.views != 2 else []
+    options += ["--mixed"] if arguments.mixed else []
     options += ["--held-out", str(arguments.held_out)] if arguments.held_out else []
     options += ["--images", str(arguments.images)] if arguments.images else []
     options += ["--only", *arguments.only] if arguments.only != list(CASES) else []
@@ -325,6 +333,7 @@ def main() -> None:
         "train_images": len(train_split),
         "validation_images": len(validation),
         "views": arguments.views,
+        "mixed_views": arguments.mixed,
         "environment": environment().model_dump(),
         "rows": rows,
     }

@@ -29,8 +29,8 @@ from learn2compress.inputs.dataset import load_dataset
 from learn2compress.measure.host import environment
 from learn2compress.plan.members import choose_members, largest_by_default, widest_member
 from learn2compress.sources.fresh import FreshStudents
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.family import joint_training
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.settings import SETTINGS
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec

@@ -580,6 +580,7 @@ def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
     done = [event for event in events if event.stage == "joint training" and event.kind == "step"]
     assert len(done) >= 6
     assert family.plan["joint training"]["steps"] == 60
+    assert family.plan["mixed views"] is True
     assert family.members[0].accuracy.test > 0.6
 
 

@@ -40,7 +40,13 @@ from learn2compress.stages.baselines import (
     teacher_files,
     warn_of_collapses,
 )
-from learn2compress.stages.budget import decided_views, mirrored, mixed_seconds, planned_phases, search_seconds
+from learn2compress.stages.budget import (
+    decided_views,
+    mixed_seconds,
+    planned_phases,
+    search_seconds,
+    warn_of_short_budget,
+)
 from learn2compress.stages.course import Course
 from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
@@ -50,13 +56,12 @@ from learn2compress.stages.metadata import described, write_measured
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import Lookout, Search
-from learn2compress.stages.training import Training
+from learn2compress.stages.training import Training, labelled
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
-from learn2compress.train.views import Views, ViewSpec
+from learn2compress.train.views import Views
 
 
 class Inputs(NamedTuple):
@@ -224,9 +229,9 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
 
 def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
     """The run itself: all files of the family into the staging folder, from whatever is there already."""
-    clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.seed
+    clock, task = run.clock, IMAGE_CLASSIFICATION
     notes: list[str] = []
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(options.seed)
     progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
     if run.resumed:
         progress.note(f"going on with the unfinished run, after {show_duration(clock.elapsed)} of work")
@@ -253,11 +258,10 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         )
 
     with clock.stage("soft labels"):
-        flip = run.recall("mirrored views", lambda: mirrored(options, teacher, dataset))
-        count = decided_views(run, plans, dataset, baselines, rate, options, progress)
-        views = Views(dataset.train, ViewSpec(count, teacher.input_size, seed, flip))
+        warn_of_short_budget(run, plans, dataset, baselines, rate, options, progress)
+        views = Views(dataset.train, decided_views(run, plans, teacher, dataset, rate, options))
         soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
-        cached = run.recall("views from the cache", lambda: count - computed)
+        cached = run.recall("views from the cache", lambda: views.spec.count - computed)
 
     training = Training(run.folder, options, progress, run.keep)
 
@@ -273,12 +277,12 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                     dataset,
                     progress,
                     budget=options.budget_seconds,
-                    seed=seed,
+                    seed=options.seed,
                     checkpoint=training.checkpoint,
                 )
             ],
         )
-        batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
+        batches = labelled(plan, views, soft, options)
 
     time = planned_phases(run, plan, dataset, baselines, rate, options)
     elsewhere = Elsewhere(run, options.backend, views.spec, soft.paths, progress)
@@ -302,7 +306,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             notes.append(improved.sentence)
             if improved.better and options.rounded_in_training:  # nothing else is trained after it
                 soft, _ = soft_labels(improved.labeller, views, dataset.classes, cache_folder(), progress)
-                batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
+                batches = labelled(plan, views, soft, options)
 
     with clock.stage("quantization-aware training"):
         elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,27 @@ def test_a_run_that_fails_before_it_has_reached_anything_leaves_nothing(
     with pytest.raises(error):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_time_of_a_run_that_is_stopped_counts_to_its_last_moment(
+    tmp_path: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: hands[0])
+
+    def fail() -> None:
+        with run_folder(check_folder(tmp_path / "family"), ASKED) as run, run.clock.stage("export"):
+            run.recall("plan", lambda: 1)
+            hands[0] += 40
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    hands[0] = 7.0
+    with run_folder(check_folder(tmp_path / "family"), ASKED) as run:
+        fill(run.staging, "new")
+        assert (run.clock.elapsed, run.clock.seconds) == (40.0, {"export": 40.0})
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

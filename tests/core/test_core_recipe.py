@@ -143,7 +143,12 @@ def test_the_size_of_images_may_be_a_number(tmp_path: Path, value: str) -> None:
 
 
 def test_every_key_can_be_set() -> None:
-    values: dict[str, Any] = {"preset": "fast", "views.mirrored": "true", "training.optimizer": "sgd"}
+    values: dict[str, Any] = {
+        "preset": "fast",
+        "views.mirrored": "true",
+        "views.mixed": "true",
+        "training.optimizer": "sgd",
+    }
     values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax", "precision": "int8,float16"}
     numbers = {"views.count": 3, "training.batch_size": 8}
     shares = dict.fromkeys(("training.hard", "training.momentum", "training.warmup", "sparsity"), 0.5)

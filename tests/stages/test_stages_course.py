@@ -16,7 +16,7 @@ FOUND = TrainingRecipe(optimizer="muon", peak=0.06, batch_size=256, joint_steps=
 def file(tmp_path: Path) -> Path:
     """A recipe as a run writes it."""
     path = tmp_path / "recipe.toml"
-    views = ViewsRecipe(count=7, mirrored=True)
+    views = ViewsRecipe(count=7, mirrored=True, mixed=True)
     Recipe(model="m.keras", data="photos", route="fresh", budget="20m", views=views, training=FOUND).write(path, "")
     return path
 
@@ -50,15 +50,15 @@ def test_a_budget_beside_a_recipe_decides_on_steps_and_views(
     assert recipe.budget == budget
     assert recipe.training == FOUND.model_copy(update={"joint_steps": None, "quantization_steps": None})
     assert recipe.views == ViewsRecipe(mirrored=True)
-    for key in ("training.joint_steps", "training.quantization_steps", "views.count", budget):
+    for key in ("training.joint_steps", "training.quantization_steps", "views.count", "views.mixed", budget):
         assert key in note
 
 
 def test_another_route_beside_a_recipe_leaves_its_training_aside(file: Path) -> None:
     recipe, (note,) = composed(file, route="cuts")
     assert recipe.training == TrainingRecipe()
-    assert recipe.views.count == 7
-    for word in ("fresh", "cuts", "training.peak", "training.joint_steps"):
+    assert recipe.views == ViewsRecipe(count=7, mirrored=True)
+    for word in ("views.mixed", "fresh", "cuts", "training.peak", "training.joint_steps"):
         assert word in note
 
 

@@ -51,7 +51,7 @@ def test_a_member_for_smaller_images_is_found_and_finished(
     from learn2compress.stages.search import Lookout, Search
     from learn2compress.stages.training import Training
     from learn2compress.tasks import IMAGE_CLASSIFICATION
-    from learn2compress.train.fit import LabelledViews
+    from learn2compress.train.batches import LabelledViews
     from learn2compress.train.soft_labels import soft_labels
     from learn2compress.train.views import Views, ViewSpec
 

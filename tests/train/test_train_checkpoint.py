@@ -14,9 +14,9 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.graph.slices import Part
 from learn2compress.train import checkpoint as checkpoints
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.settings import SETTINGS
 from learn2compress.train.soft_labels import soft_labels

@@ -15,8 +15,8 @@ from learn2compress.graph.channels import find_channels
 from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part, slices_from
 from learn2compress.graph.surgery import prune
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.cut_out import cut_out
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.recalibration import recalibrate
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec

@@ -14,8 +14,9 @@ import pytest
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import Reached
-from learn2compress.train.fit import LabelledViews, Schedule, fit
+from learn2compress.train.fit import Schedule, fit
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
@@ -98,6 +99,25 @@ def test_building_the_step_once_more_takes_nothing_from_a_training_that_goes_on(
     trained = run(family, batches, steps=40, seconds=40.0, begun=Reached(20, 40, 0.5, 20.0))
     assert trained.steps == 40
     assert trained.seconds == pytest.approx(39.0)
+
+
+def test_a_training_that_goes_on_has_the_time_that_the_first_process_had_left_for_it(
+    batches: LabelledViews, clock: SimpleNamespace
+) -> None:
+    saved: list[Reached] = []
+    checkpoint = SimpleNamespace(
+        save=lambda family, reached: saved.append(reached), save_now_and_then=lambda family, reached: None
+    )
+
+    def interrupted(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Timed(clock), batches, steps=38, seconds=38.0, checkpoint=checkpoint, on_share=interrupted)
+    # Of its minute, the process that goes on would take off nothing for what went before the first step.
+    trained = run(Timed(clock), batches, steps=38, seconds=60.0, begun=saved[-1])
+    assert trained.steps == pytest.approx(38, abs=1)
 
 
 def test_a_step_counts_as_soon_as_it_was_taken(batches: LabelledViews, clock: SimpleNamespace) -> None:

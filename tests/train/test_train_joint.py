@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.graph.input_size import at_size
 from learn2compress.graph.slices import Part
-from learn2compress.train.fit import LabelledViews, Schedule, compile_family, fit, time_joint_step
+from learn2compress.train.batches import LabelledViews
+from learn2compress.train.fit import Schedule, compile_family, fit, time_joint_step
 from learn2compress.train.heads import fit_heads, ridge
 from learn2compress.train.joint import JointFamily, trains_narrow
+from learn2compress.train.losses import NO_LABEL
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -430,3 +432,20 @@ def test_the_schedule_rises_to_one_and_ends_at_zero() -> None:
     schedule = Schedule(0.2)
     assert [round(schedule(x), 6) for x in (0, 0.1, 0.2, 0.6, 1)] == [0, 0.5, 1, 0.5, 0]
     assert Schedule(0.0)(0.0) == 1
+
+
+def test_where_there_is_no_label_who_agrees_with_the_teacher_counts_as_right(
+    tiny_member: Member, batches: LabelledViews
+) -> None:
+    import keras
+
+    family = family_of([tiny_member(16)])
+    compile_family(family, keras.optimizers.SGD(0.0))
+    pixels, (labels, _) = batches.batch(0)
+    teacher = np.log(np.random.default_rng(0).dirichlet(np.ones(3), len(labels))).astype("float32")
+    nobody = np.full_like(labels, NO_LABEL)
+    right = family.train_on_batch(pixels, (nobody, teacher), return_dict=True)["accuracy_0"]
+    family.reset_metrics()
+    also = family.train_on_batch(pixels, (teacher.argmax(axis=1), teacher), return_dict=True)["accuracy_0"]
+    assert float(right) == pytest.approx(float(also))
+    assert 0 < float(right) < 1

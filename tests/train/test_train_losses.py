@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learn2compress.train.losses import distillation_loss
+from learn2compress.train.losses import NO_LABEL, distillation_loss
 
 
 def log_softmax(values: np.ndarray) -> np.ndarray:
@@ -38,6 +38,22 @@ def test_the_loss_is_what_its_definition_says(
     labels = rng.integers(0, shape[1], shape[0])
     found = float(distillation_loss(logits.astype("float32"), labels, teacher.astype("float32"), temperature, hard))
     assert found == pytest.approx(reference(logits, labels, teacher, temperature, hard), rel=1e-4, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**16), hard=st.floats(0, 1), mask=st.lists(st.booleans(), min_size=5, max_size=5))
+def test_where_there_is_no_label_the_teacher_alone_counts(seed: int, hard: float, mask: list[bool]) -> None:
+    rng = np.random.default_rng(seed)
+    logits, teacher = rng.normal(0, 3, (5, 4)), log_softmax(rng.normal(0, 3, (5, 4)))
+    labels = rng.integers(0, 4, 5)
+    unknown = np.array(mask)
+    expected = sum(
+        reference(logits[i : i + 1], labels[i : i + 1], teacher[i : i + 1], 2.0, 0.0 if unknown[i] else hard)
+        for i in range(5)
+    )
+    given_labels = np.where(unknown, NO_LABEL, labels)
+    found = float(distillation_loss(logits.astype("float32"), given_labels, teacher.astype("float32"), 2.0, hard))
+    assert found == pytest.approx(expected / 5, rel=1e-4, abs=1e-5)
 
 
 @settings(max_examples=20, deadline=None)

@@ -79,6 +79,7 @@ def test_more_views_are_added_to_those_there_are(split: Split, counting_teacher:
         ("teacher", 0, ViewSpec(2, (12, 12), 1)),
         ("teacher", 0, ViewSpec(2, (12, 10), 0)),
         ("teacher", 0, ViewSpec(2, (12, 12), 0, flip=False)),
+        ("teacher", 0, ViewSpec(2, (12, 12), 0, mixed=True)),
     ],
 )
 def test_another_teacher_other_data_or_other_views_have_labels_of_their_own(

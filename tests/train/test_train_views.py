@@ -138,3 +138,45 @@ def test_jitter_stays_near_the_view_and_differs_from_step_to_step() -> None:
     assert (other == again).all()
     assert (one != other).any()
     assert 0 < np.abs(one - still).max() <= 3
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.sampled_from([(12, 12), (9, 14)]), seed=st.integers(0, 99), stacked=st.booleans(), flip=st.booleans())
+def test_of_three_views_two_are_mixed_with_the_same_view_of_another_image(
+    split: Split, size: tuple[int, int], seed: int, stacked: bool, flip: bool
+) -> None:
+    plain = Views(split(30, stacked=stacked), ViewSpec(4, size, seed, flip))
+    views = Views(split(30, stacked=stacked), ViewSpec(4, size, seed, flip, mixed=True))
+    some = np.array([3, 11, 28])
+    for view in (0, 3):
+        np.testing.assert_array_equal(views.batch(view, everything), plain.batch(view, everything))
+    for view in (1, 2):
+        whole, mixed = plain.batch(view, everything).astype(float), views.batch(view, everything).astype(float)
+        np.testing.assert_array_equal(views.batch(view, some), mixed[some])
+        partners = []
+        for own, found in zip(whole, mixed, strict=True):
+            # With which image, and how much of it: what is left is rounding, of the mix and of how much is found.
+            errors = []
+            for other in whole:
+                away = (other - own).ravel()
+                share = float(np.clip(away @ (found - own).ravel() / max(away @ away, 1e-9), 0, 0.5))
+                errors.append(np.abs(own + share * (other - own) - found).max())
+            assert min(errors) <= 1.5
+            partners.append(int(np.argmin(errors)))
+        assert len(set(partners)) > 20
+
+
+def test_mixing_is_another_in_every_view(split: Split) -> None:
+    views = Views(split(30), ViewSpec(4, (12, 12), 0, mixed=True))
+    one, other = views.batch(1, everything), views.batch(2, everything)
+    assert (one != other).any(axis=(1, 2, 3)).all()
+
+
+def test_jitter_leaves_a_mixed_view_what_it_is_a_mix_of() -> None:
+    # Each image is of one grey: moving it changes nothing, mixing it does.
+    greys = np.broadcast_to(np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None], (30, 12, 12, 3))
+    split = ArraySplit(np.ascontiguousarray(greys), np.zeros(30, np.int64))
+    views = Views(split, ViewSpec(2, (12, 12), 0, mixed=True))
+    still = views.batch(1, everything)
+    np.testing.assert_array_equal(views.batch(1, everything, np.random.default_rng(1)), still)
+    assert (still[:, 0, 0, 0] != greys[:, 0, 0, 0]).sum() > 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -115,6 +115,7 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         else:
             _empty(work)  # of a run that was killed in its first or its last moment
             recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
+        checkpoints = None
         try:
             checkpoints = Checkpoints(work)
             checkpoints.staging.mkdir(exist_ok=True)
@@ -124,6 +125,10 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
             if not (work / STATE).is_file():
                 _discard(work)
                 _remove_empty(made)
+            elif checkpoints is not None:
+                # The time since the last decision counts; where it can't be written, the error itself matters more.
+                with suppress(OSError):
+                    checkpoints.keep()
             raise
         _discard(work)
     finally:

@@ -54,10 +54,12 @@ class ViewsRecipe(_Section):
     Attributes:
         count: how many of each image.
         mirrored: whether half of them are mirrored left-right.
+        mixed: whether of three two are mixed with other images.
     """
 
     count: Annotated[int, Field(ge=1, le=100)] | None = None
     mirrored: bool | None = None
+    mixed: bool | None = None
 
 
 class TrainingRecipe(_Section):

@@ -25,7 +25,10 @@ from learn2compress.plan.budget import (
 )
 from learn2compress.stages.planning import Plan
 from learn2compress.train.mirroring import mirroring_is_harmless
+from learn2compress.train.views import ViewSpec
 
+# With fewer views there are few epochs, and mixed images are for many; see docs/decisions/0006-jittered-views.md.
+FEWEST_MIXED = 4
 # However small a member is, running it takes this share of the teacher's time: reading images, calling.
 LEAST_SHARE = 0.2
 # Of the budget, for all members; few need it.
@@ -36,36 +39,31 @@ JUDGED_SLOWNESS = 1.5
 PLAIN_KERNELS = {"int16x8": 20}
 
 
-def mirrored(options: Options, teacher: Teacher, dataset: Dataset) -> bool:
-    """Whether views are mirrored: as asked for, else where the teacher does not mind."""
-    if options.views.mirrored is not None:
-        return options.views.mirrored
-    return mirroring_is_harmless(teacher, dataset.validation)
+def decided_views(
+    run: Checkpoints, plans: Sequence[Plan], teacher: Teacher, dataset: Dataset, rate: float, options: Options
+) -> ViewSpec:
+    """The views that the teacher labels: as asked for, else found out; decided once a run.
 
-
-def view_count(options: Options, dataset: Dataset, rate: float) -> int:
-    """How many views: as asked for, else what the teacher can label in its share of the budget.
+    They are mirrored where the teacher does not mind; as many as it can label in its share of the budget; and most
+    of them are mixed where there are students to train, for so long that they would learn the images by heart.
 
     Args:
-        options: of the run.
-        dataset: whose training images are viewed.
+        plans: one of them is going to be trained; none where the run is past choosing one.
         rate: images per second of the teacher's labeller.
     """
-    return options.views.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
-
-
-def decided_views(
-    run: Checkpoints,
-    plans: Sequence[Plan],
-    dataset: Dataset,
-    baselines: Sequence[Path],
-    rate: float,
-    options: Options,
-    progress: Progress,
-) -> int:
-    """`view_count`, decided once a run; says where even one is more than the budget has room for."""
-    warn_of_short_budget(run, plans, dataset, baselines, rate, options, progress)
-    return run.recall("views", lambda: view_count(options, dataset, rate))
+    asked = options.views
+    flip = run.recall(
+        "mirrored views",
+        lambda: mirroring_is_harmless(teacher, dataset.validation) if asked.mirrored is None else asked.mirrored,
+    )
+    count = run.recall(
+        "views", lambda: asked.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
+    )
+    students = any(plan.kind == "students" for plan in plans)
+    mixed = run.recall(
+        "mixed views", lambda: students and count >= FEWEST_MIXED if asked.mixed is None else asked.mixed
+    )
+    return ViewSpec(count, teacher.input_size, options.seed, flip, mixed)
 
 
 def warn_of_short_budget(

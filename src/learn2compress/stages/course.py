@@ -41,6 +41,7 @@ class Course:
             "views": self.views.count,
             "views from the cache": self.cached,
             "mirrored views": self.views.flip,
+            "mixed views": self.views.mixed,
             "labelled by": self.labelled_by,
             "joint training": self.joint.summary(),
             "quantization-aware training": self.tuning.summary() if self.tuning else "none",
@@ -65,7 +66,7 @@ class Course:
             update={
                 "route": {"students": "fresh"}.get(self.plan.kind, self.plan.kind),
                 "preprocess": teacher.preprocess.name,
-                "views": ViewsRecipe(count=self.views.count, mirrored=self.views.flip),
+                "views": ViewsRecipe(count=self.views.count, mirrored=self.views.flip, mixed=self.views.mixed),
                 "training": TrainingRecipe.model_validate(training),
             }
         )
@@ -96,14 +97,20 @@ def without_findings(
     notes: list[str] = []
     dropped: set[str] = set()
     if "route" in asked and recipe.route != file.get("route", recipe.route):
-        dropped = {key for key in found if key.startswith("training.")}
+        # Mixed views are made where students are trained, and shown to whatever is trained where they are asked for.
+        dropped = {key for key in found if key.startswith("training.") or key == "views.mixed"}
         if dropped:
             notes.append(
                 f"the recipe is for --from {file['route']}: with --from {recipe.route} its {_listed(dropped)} are "
                 "left aside, and found out anew"
             )
     if asked & {"budget", "preset"}:
-        timed = {"training.joint_steps", "training.quantization_steps", "views.count"} & found - dropped
+        timed = {
+            "training.joint_steps",
+            "training.quantization_steps",
+            "views.count",
+            "views.mixed",
+        } & found - dropped
         dropped |= timed
         if timed:
             notes.append(

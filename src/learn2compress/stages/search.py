@@ -24,8 +24,8 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import score
 from learn2compress.plan.search import Judged, smallest_that_holds
 from learn2compress.stages.planning import Plan, Spare
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.cut_out import cut_out
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.quantize import predict
 from learn2compress.train.trainable import plain
 

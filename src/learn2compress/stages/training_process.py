@@ -20,10 +20,9 @@ from learn2compress.core.progress import Progress
 from learn2compress.core.recipe import Recipe
 from learn2compress.stages.elsewhere import INTERRUPTED, TrainingJob
 from learn2compress.stages.saved import saved_plan
-from learn2compress.stages.training import Training
+from learn2compress.stages.training import Training, labelled
 from learn2compress.tasks import IMAGE_CLASSIFICATION
 from learn2compress.train.devices import use_all_devices
-from learn2compress.train.fit import LabelledViews
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import trainable
 from learn2compress.train.views import Views, ViewSpec
@@ -41,7 +40,7 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     )
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)
-    batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, options.seed)
+    batches = labelled(plan, Views(dataset.train, spec), soft, options)
     use_all_devices(batches.batch_size, progress)
     training = Training(folder, options, progress, lambda: _say(kept=True))
     # Loading Keras and the data again is part of the time that this was given.

@@ -13,9 +13,10 @@ from learn2compress.measure.accuracy import score
 from learn2compress.plan.budget import affordable_steps, trial_seconds
 from learn2compress.plan.comparison import scores
 from learn2compress.stages.planning import Plan
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
-from learn2compress.train.fit import LabelledViews, Trained
+from learn2compress.train.fit import Trained
 from learn2compress.train.quantize import predict
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import plain
@@ -51,7 +52,7 @@ def best_by_trial(
     seconds = trial_seconds(budget)
     diverged: InputError | None = None
     for plan in plans:
-        batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
+        batches = LabelledViews(views, soft, plan.settings.batch_size, seed, mixed=False)
         try:
             members, run = joint_training(
                 plan.parts,

@@ -30,6 +30,7 @@ class Reached:
         elapsed: seconds of training.
         waited: of these, seconds in which it waited for a batch.
         finished: whether this was all; then the optimizer is not kept.
+        seconds: that all steps may take, what went before the first one taken off; 0 where their number stands.
     """
 
     done: int
@@ -38,6 +39,7 @@ class Reached:
     elapsed: float
     waited: float = 0.0
     finished: bool = False
+    seconds: float = 0.0
 
 
 class TrainingCheckpoint:

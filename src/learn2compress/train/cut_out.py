@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from learn2compress.graph.slices import Part, slices_from
-from learn2compress.train.fit import LabelledViews
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.heads import fit_heads, has_linear_head
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.recalibration import recalibrate

@@ -10,11 +10,13 @@ import keras
 from learn2compress.core.member import Start
 from learn2compress.core.progress import Progress
 from learn2compress.graph.slices import Part
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
-from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_joint_step
+from learn2compress.train.fit import Schedule, Trained, compile_family, fit, time_joint_step
 from learn2compress.train.heads import fit_heads
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.optimizers import slowed
+from learn2compress.train.pace import PlanSteps
 from learn2compress.train.settings import TrainingSettings, optimizer_for
 from learn2compress.train.sparsity import MagnitudeMasks
 from learn2compress.train.trainable import trainable

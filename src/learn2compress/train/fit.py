@@ -1,135 +1,31 @@
-"""The training loop: batches of views with their soft labels, a one-cycle schedule, kept to a time budget."""
+"""The training loop: labelled views, a one-cycle schedule, kept to a time budget."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.train import checkpoint as checkpoints
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
 from learn2compress.train.joint import JointFamily, trains_narrow
-from learn2compress.train.soft_labels import SoftLabels
-from learn2compress.train.trainable import resized
-from learn2compress.train.views import Views
+from learn2compress.train.pace import Pace, PlanSteps, as_many_as_fit
 
 TIMED_STEPS = 12
 WARM_STEPS = 4
 # Where steps are slow, fewer tell as much, and the budget needs the time.
 MOST_TIMING_SECONDS = 5.0
-PREFETCHED = 4
-REMEMBERED_BYTES = 700_000_000
-# How far the measured pace may be off the planned one before the plan is corrected.
-PACE_TOLERANCE = 0.04
 REPORTED_EVERY = 10
 # Looking through all weights takes milliseconds: too long for every step, but nothing once a second.
 LOOKED_THROUGH_SECONDS = 1.0
-# (seconds, seconds of a step, steps of an epoch) -> steps.
-PlanSteps = Callable[[float, float, int], int]
-
-
-class LabelledViews:
-    """Batches `(pixels, (labels, soft labels))`; epoch e shows view e modulo the number of views."""
-
-    def __init__(self, views: Views, soft: SoftLabels, batch_size: int, seed: int) -> None:
-        self.views, self.soft, self.seed = views, soft, seed
-        self.batch_size = min(batch_size, len(views))
-        self._shuffled: tuple[int, NDArray[np.int64]] | None = None
-
-    def __len__(self) -> int:
-        """Steps in an epoch; what is left over is met in other epochs, which are shuffled anew."""
-        return len(self.views) // self.batch_size
-
-    def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
-        """The batch of a step, counted from 0 over all epochs: determined by the seed."""
-        epoch, number = divmod(step, len(self))
-        order = self._order(epoch)
-        # Sorted, so that reading from disk goes forward; the batch itself has no order.
-        indices = np.sort(order[number * self.batch_size : (number + 1) * self.batch_size])
-        view = epoch % self.views.spec.count
-        labels = self.views.split.labels[indices]
-        # The few fixed views alone would be learnt by heart: on CIFAR-10, three of them left 97 % in training and
-        # 87 % in testing.
-        jitter = np.random.default_rng([self.seed, 1, step])
-        return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The images of the data set in the order of an epoch; that of the last one asked for is kept."""
-        # Read once and written whole: another thread may be asking for another epoch.
-        shuffled = self._shuffled
-        if shuffled is None or shuffled[0] != epoch:
-            shuffled = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.views))
-            self._shuffled = shuffled
-        return shuffled[1]
-
-    def of_size(self, size: tuple[int, int]) -> LabelledViews:
-        """The same batches with images resized to (height, width)."""
-        return _ResizedViews(self, size)
-
-    def remembered(self) -> LabelledViews:
-        """The same batches; the first ones are made once and kept in memory."""
-        return _RememberedViews(self)
-
-    def prefetched(self, first: int = 0) -> Generator[tuple[Any, tuple[Any, Any]]]:
-        """Endless batches from that of step `first` on, made ahead in another thread."""
-        with ThreadPoolExecutor(1) as pool:
-            step = first + PREFETCHED
-            waiting: list[Future[Any]] = [pool.submit(self.batch, number) for number in range(first, step)]
-            try:
-                while True:
-                    batch = waiting.pop(0).result()
-                    waiting.append(pool.submit(self.batch, step))
-                    step += 1
-                    yield batch
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-
-class _ChangedViews(LabelledViews):
-    """Batches of others, changed."""
-
-    def __init__(self, batches: LabelledViews) -> None:
-        super().__init__(batches.views, batches.soft, batches.batch_size, batches.seed)
-        self._batches = batches
-
-
-class _ResizedViews(_ChangedViews):
-    def __init__(self, batches: LabelledViews, size: tuple[int, int]) -> None:
-        super().__init__(batches)
-        self._size = size
-
-    def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
-        pixels, labels = self._batches.batch(step)
-        if pixels.shape[1:3] == self._size:
-            return pixels, labels
-        return np.asarray(resized(pixels.astype(np.float32), self._size)), labels
-
-
-class _RememberedViews(_ChangedViews):
-    def __init__(self, batches: LabelledViews) -> None:
-        super().__init__(batches)
-        self._known: dict[int, tuple[Any, tuple[Any, Any]]] = {}
-        self._free = REMEMBERED_BYTES
-
-    def batch(self, step: int) -> tuple[Any, tuple[Any, Any]]:
-        if step in self._known:
-            return self._known[step]
-        made = self._batches.batch(step)
-        if made[0].nbytes <= self._free:
-            self._free -= made[0].nbytes
-            self._known[step] = made
-        return made
 
 
 @dataclass(frozen=True)
@@ -144,56 +40,6 @@ class Schedule:
     def __call__(self, done: float) -> float:
         """The factor at this point."""
         return max(0.0, min(done / self.warmup if self.warmup else 1.0, (1 - done) / (1 - self.warmup)))
-
-
-def as_many_as_fit(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
-    """Steps that fit into the seconds, whatever they make of an epoch."""
-    return max(1, int(seconds / step_seconds))
-
-
-class Pace:
-    """How many steps there will be: as planned, and planned again where the measured pace is another.
-
-    A machine that slows down must not break the promise of the budget; the schedule just reaches its end sooner. As
-    the same function plans again, its floor and its ceiling hold to the end, and in every process.
-
-    Args:
-        steps: as planned.
-        seconds: that they may take; 0 where the number of steps stands.
-        elapsed: seconds of training in an earlier process.
-        plan_steps: what planned the steps.
-        steps_per_epoch: that it is asked with.
-    """
-
-    def __init__(
-        self,
-        steps: int,
-        seconds: float,
-        elapsed: float = 0.0,
-        *,
-        plan_steps: PlanSteps = as_many_as_fit,
-        steps_per_epoch: int = 1,
-    ) -> None:
-        self.steps, self.seconds = steps, seconds
-        self._plan_steps, self._steps_per_epoch = plan_steps, steps_per_epoch
-        self._started = time.perf_counter() - elapsed
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training so far."""
-        return time.perf_counter() - self._started
-
-    def leave_out(self, seconds: float) -> None:
-        """Does not count so many of the last seconds as training."""
-        self._started += seconds
-
-    def correct(self, done: int) -> None:
-        """Sets `steps` to what fits into the seconds, never less than what is done."""
-        if done < 2 * REPORTED_EVERY or self.seconds <= 0:
-            return
-        pace = self.elapsed / done
-        if abs(pace * self.steps / self.seconds - 1) > PACE_TOLERANCE:
-            self.steps = max(done, self._plan_steps(self.seconds, pace, self._steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -297,6 +143,8 @@ def fit(
         InputError: `training.diverged`; what the checkpoint holds is from before that.
     """
     reached = begun or Reached(0, steps, 0.0, 0.0)
+    # A process that goes on builds the step once more, but has the time that was left when the first one had.
+    seconds = reached.seconds or seconds
     pace = Pace(reached.steps, seconds, reached.elapsed, plan_steps=plan_steps, steps_per_epoch=len(batches))
     # A process that goes on has not timed its steps before: the first of each kind builds it, which is no training.
     unbuilt = {True, False} if begun else set()
@@ -324,7 +172,7 @@ def fit(
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
             # At once: where the user stops the run from here on, the step that was taken counts.
-            reached = Reached(done, pace.steps, share, pace.elapsed, waited)
+            reached = Reached(done, pace.steps, share, pace.elapsed, waited, seconds=seconds)
             on_share(share)
             for key in family.judged:
                 accuracies[key] = 0.97 * accuracies.get(key, logs[key]) + 0.03 * logs[key]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.train.fit import LabelledViews
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.trainable import scaled
 

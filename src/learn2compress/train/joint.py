@@ -11,7 +11,7 @@ from keras import ops
 from learn2compress.core.evenly import evenly
 from learn2compress.graph.prefix import common_prefix, frontier, leading_prefix
 from learn2compress.graph.slices import Along, Positions, SliceMap, slices_within, unshared
-from learn2compress.train.losses import distillation_loss
+from learn2compress.train.losses import NO_LABEL, distillation_loss
 from learn2compress.train.trainable import resized, scaled
 
 
@@ -217,10 +217,10 @@ class JointFamily(keras.Model):
             *y_pred, own = y_pred
             teacher = ops.log_softmax(ops.stop_gradient(own), axis=-1)
             total = self.teacher_loss * distillation_loss(own, labels, teacher, 1.0, 1.0)
-            self._teacher_tracker.update_state(_hits(own, labels))
+            self._teacher_tracker.update_state(_hits(own, labels, teacher))
         for logits, tracker in zip(y_pred, self.trackers, strict=False):  # of the widest alone there may be logits
             total = total + distillation_loss(logits, labels, teacher, self.temperature, self.hard)
-            tracker.update_state(_hits(logits, labels))
+            tracker.update_state(_hits(logits, labels, teacher))
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -248,8 +248,9 @@ def trains_narrow(step: int, share: float, narrow_share: float) -> bool:
     return step == 0 or evenly(step) < often
 
 
-def _hits(logits: Any, labels: Any) -> Any:
-    """1.0 for every example (n,) that is right, else 0.0."""
+def _hits(logits: Any, labels: Any, teacher: Any) -> Any:
+    """1.0 for every example (n,) that is right, else 0.0; where there is no label, what the teacher says is right."""
+    labels = ops.where(labels == NO_LABEL, ops.cast(ops.argmax(teacher, axis=-1), labels.dtype), labels)
     return ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32")), "float32")
 
 

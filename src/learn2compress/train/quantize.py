@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import ImageSplit
 from learn2compress.core.progress import Progress
 from learn2compress.graph.fold import fold_batch_norm
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.fake_quant import PROBABILITY_RANGE, QuantActivation, fake_quantize, set_tracking
-from learn2compress.train.fit import LabelledViews, PlanSteps, Schedule, Trained, compile_family, fit, time_step
+from learn2compress.train.fit import Schedule, Trained, compile_family, fit, time_step
 from learn2compress.train.joint import JointFamily
+from learn2compress.train.pace import PlanSteps
 from learn2compress.train.settings import TrainingSettings
 from learn2compress.train.sparsity import ZeroMasks
 from learn2compress.train.trainable import plain

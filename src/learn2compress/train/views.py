@@ -1,7 +1,8 @@
 """Fixed augmented views: the same K variants of every training image, each determined by its seed.
 
 The teacher labels them once; training then meets exactly the images that were labelled ("consistent teaching",
-Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", 2022).
+Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", 2022). Views may also be mixed
+with one another (Zhang et al., "mixup", 2018): of these there is no ground truth, and the teacher is less sure.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ SHIFT_SHARE = 1 / 8
 # How far a view is moved in training, as a share of the range that views are drawn from.
 JITTER = 0.3
 LAST_BELOW_ONE = 1 - 1e-9
+# Where views are mixed, one of so many stays whole: in use, images are whole.
+PLAIN_EVERY = 3
+# Of what a mixed view is made of, the image's own share.
+OWN_SHARE = (0.5, 1.0)
 CROP_AREA = (0.35, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
 
@@ -36,12 +41,18 @@ class ViewSpec:
         size: (height, width) of a view.
         seed: of the random choices.
         flip: whether views are mirrored left-right (half of them; an image's next view is the mirror of this one).
+        mixed: whether of every three views the second and the third are mixed with those of other images.
     """
 
     count: int
     size: tuple[int, int]
     seed: int
     flip: bool = True
+    mixed: bool = False
+
+    def is_mixed(self, view: int) -> bool:
+        """Whether view number `view` is a mix of two images."""
+        return self.mixed and view % PLAIN_EVERY != 0
 
 
 class Views:
@@ -57,6 +68,7 @@ class Views:
         right_size = stacked is not None and stacked.shape[1:3] == spec.size
         self.shifts = right_size and max(spec.size) <= LARGEST_SHIFTED
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._known_mixes: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
 
     def __len__(self) -> int:
         return len(self.split)
@@ -66,15 +78,28 @@ class Views:
         """Everything that determines the views beside the images, but for how many there are."""
         kind = {"shift": SHIFT_SHARE} if self.shifts else {"area": CROP_AREA, "aspect": CROP_ASPECT}
         spec = self.spec
-        return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
+        mixed = {"own share": OWN_SHARE} if spec.mixed else {}
+        return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind, **mixed}
 
     def batch(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None = None) -> Images:
         """View number `view` (0 <= view < count) of the images: uint8 (len(indices), *size, 3).
 
         Args:
             jitter: moves each view a little, and mirrors it at random where mirroring is allowed: so close to the
-                view that its soft label still holds, and never the same twice.
+                view that its soft label still holds, and never the same twice. Of what a mixed view is made of, it
+                moves both.
         """
+        own = self._whole(view, indices, jitter)
+        if not self.spec.is_mixed(view):
+            return own
+        partners, shares = self._mixes(view)
+        other = self._whole(view, partners[indices], jitter)
+        share = shares[indices][:, None, None, None]
+        mixed: Images = np.rint(share * own + (1 - share) * other).astype(np.uint8)
+        return mixed
+
+    def _whole(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None) -> Images:
+        """The views of these images before any mixing."""
         mirrored = self._mirrored(view)[indices]
         randoms = self._randoms[view][indices]
         if jitter is not None:
@@ -91,6 +116,15 @@ class Views:
             return self._cropped(image, randoms[position], bool(mirrored[position]))
 
         return np.stack(list(self._pool.map(one, range(len(indices)))))
+
+    def _mixes(self, view: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """For each image, which other its view is mixed with, and its own share; (images,) both."""
+        if view not in self._known_mixes:
+            random = np.random.default_rng([self.spec.seed, 2 << 16, view])
+            # Each image is the partner of one: all are seen as often.
+            partners = random.permutation(len(self.split))
+            self._known_mixes[view] = partners, random.uniform(*OWN_SHARE, len(self.split)).astype(np.float32)
+        return self._known_mixes[view]
 
     @cached_property
     def _randoms(self) -> list[NDArray[np.float64]]:
