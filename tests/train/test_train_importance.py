@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -148,17 +148,23 @@ def test_normalized_scores_have_a_mean_of_one() -> None:
     assert scores[5].mean() == pytest.approx(1.0)
 
 
-def residual(idle: str) -> Any:
-    """Two residual blocks, `a` and `b`; the last batch norm of one gives all but nothing."""
+def residual(idle: str, end: Callable[[Any, str], Any] = lambda y, name: y, stride: int = 1) -> Any:
+    """Two residual blocks, `a` and `b`; the last batch norm of one gives all but nothing.
+
+    Args:
+        idle: the block.
+        end: what comes behind a block's last batch norm.
+        stride: of the stem.
+    """
     from keras import Input, Model, layers, utils
 
     utils.set_random_seed(0)
     image = Input((8, 8, 3))
-    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(image)
+    x = layers.Conv2D(16, 3, stride, padding="same", activation="relu", name="stem")(image)
     for name in ("a", "b"):
         y = layers.Conv2D(32, 1, activation="relu", name=f"{name}_wide")(x)
         y = layers.BatchNormalization(name=f"{name}_norm")(layers.Conv2D(16, 1, name=f"{name}_back")(y))
-        x = layers.Add(name=f"{name}_sum")([x, y])
+        x = layers.Add(name=f"{name}_sum")([x, end(y, name)])
     x = layers.GlobalAveragePooling2D()(x)
     made = Model(image, layers.Dense(4, name="logits")(x))
     weights = made.get_layer(f"{idle}_norm").get_weights()
@@ -176,6 +182,60 @@ def test_a_block_that_adds_all_but_nothing_scores_lowest_and_on_the_scale_of_its
     # A gate on the block is the sum of gates on its channels: its square is at most that of sixteen equal ones.
     stream = next(group for group in channels.prunable if group.name == "stem")
     assert blocks[f"{other}_sum"] <= 16 * 16 * scores[stream.index].max()
+
+
+def gate_of(y: Any, name: str, keepdims: bool = False) -> Any:
+    """How far each channel is open, (n, 16) or (n, 1, 1, 16)."""
+    from keras import layers
+
+    pooled = layers.GlobalAveragePooling2D(keepdims=keepdims)(y)
+    return layers.Dense(16, activation="sigmoid", name=f"{name}_gate")(pooled)
+
+
+def gated_by_a_vector(y: Any, name: str) -> Any:
+    from keras import layers
+
+    return layers.Multiply()([gate_of(y, name), y])
+
+
+def gated_by_a_reshaped_vector(y: Any, name: str) -> Any:
+    from keras import layers
+
+    return layers.Multiply()([y, layers.Reshape((1, 1, 16))(gate_of(y, name))])
+
+
+def gated_by_an_operation(y: Any, name: str) -> Any:
+    return gate_of(y, name, keepdims=True) * y
+
+
+@pytest.mark.parametrize("idle", ["a", "b"])
+@pytest.mark.parametrize(
+    ("end", "stride"),
+    [
+        (gated_by_a_vector, 1),
+        (gated_by_a_reshaped_vector, 1),
+        (gated_by_an_operation, 1),
+        pytest.param(gated_by_an_operation, 8, id="a map of one pixel"),
+    ],
+)
+def test_a_block_that_ends_in_a_gate_is_judged_by_its_branch(end: Any, stride: int, idle: str) -> None:
+    model = residual(idle, end, stride)
+    (other,) = {"a", "b"} - {idle}
+    # The gate of the block that matters is the same for all images: the gate does nothing, the branch does.
+    gate = model.get_layer(f"{other}_gate")
+    gate.set_weights([0 * weight for weight in gate.get_weights()])
+    _, blocks = Taylor().with_blocks(find_channels(model), batches(3))
+    assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"]
+
+
+def test_a_block_that_is_a_gate_and_nothing_else_is_judged_too() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, activation="relu")(image)
+    x = layers.Add(name="sum")([x, gated_by_a_vector(x, "sum")])
+    made = Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    assert Taylor().with_blocks(find_channels(made), batches(1))[1]["sum"] > 0
 
 
 def test_silencing_what_matters_changes_answers_and_leaves_the_weights_as_they_were(model: Any) -> None:

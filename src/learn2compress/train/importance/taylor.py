@@ -6,7 +6,7 @@ gradient, which is what a gate on the channel's output would get.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from learn2compress.graph.blocks import Block
+from learn2compress.graph.calls import Call, Graph, kind_of
 from learn2compress.graph.channels import Channels
 from learn2compress.train.importance.protocol import Batch, Scores, add_along, made_axis, zeros
 from learn2compress.train.losses import distillation_loss
@@ -100,9 +101,30 @@ class Taylor:
 
 
 def _last_weighted(channels: Channels, block: Block) -> Any:
-    """The last layer of a block that has weights: a gate on it is one on the branch. None where there is none."""
-    operations = [channels.graph.calls[position].operation for position in sorted(block.calls, reverse=True)]
+    """The last layer with weights on the way to a block's sum: a gate on it is one on the branch.
+
+    Where gates alone have weights it is the last of theirs, and None where nothing has any.
+    """
+    graph, producers = channels.graph, channels.graph.producers()
+    on_the_way: set[int] = set()
+    waiting = [block.output]
+    while waiting:
+        position = producers.get(waiting.pop())
+        if position in block.calls and position not in on_the_way:
+            on_the_way.add(position)
+            waiting.extend(_carried(graph, graph.calls[position]))
+    order = [*sorted(on_the_way, reverse=True), *sorted(block.calls, reverse=True)]
+    operations = [graph.calls[position].operation for position in order]
     return next((one for one in operations if isinstance(one, keras.Layer) and one.trainable_variables), None)
+
+
+def _carried(graph: Graph, call: Call) -> Sequence[int]:
+    """The inputs that a call passes on; of a product it is the one that the others are gates on."""
+    if kind_of(call.operation) != "Multiply":
+        return call.inputs
+    # A gate is broadcast. On a map of one pixel it is not, but it is made later than what it is made from.
+    whole = [number for number in call.inputs if graph.shapes[number] == graph.shapes[call.outputs[0]]]
+    return sorted(whole)[:1] or call.inputs
 
 
 def _add_gates(scores: Scores, channels: Channels, layer: Any, products: dict[int, Any]) -> None:
