@@ -27,8 +27,9 @@ from learn2compress.graph.cost import counted_cost
 LARGEST_GRID = 56
 # Stages, each of which halves the grid, until it is smaller than this.
 SMALLEST_HALVED = 6
-# Channels of the base of width 1 by number of stages.
+# Channels of the base of width 1 by number of stages, and convolutions in each.
 CHANNELS = {1: (64,), 2: (32, 96), 3: (48, 80, 112), 4: (32, 64, 96, 160)}
+BLOCKS = {1: (1,), 2: (1, 2), 3: (2, 2, 2), 4: (1, 2, 2, 2)}
 LARGEST_WIDTH, SMALLEST_WIDTH = 3.0, 0.25
 # How far a member narrows a stage before it starts on the one before.
 NARROWEST = 1 / 4
@@ -70,16 +71,16 @@ def base(input_size: tuple[int, int], width: float) -> MemberSpec:
     """
     *early, last = CHANNELS[stages(input_size)]
     channels = (*(_multiple(c * width, 16) for c in early), _multiple(last * width, 8))
-    blocks = (1, *(2 for _ in channels[1:]))
     stem = _stem_channels(_stem_stride(input_size))
-    return MemberSpec("student", "fresh", 1.0, input_size, (stem, *channels), blocks)
+    return MemberSpec("student", "fresh", 1.0, input_size, (stem, *channels), BLOCKS[len(channels)])
 
 
 def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
     """The members that can be trained with this base, ever narrower; each nests in all before it.
 
     The last stage is narrowed first, at half its channels it loses its second convolution, at a quarter it is the
-    turn of the stage before, and so on to the front; then the same once more, down to eight channels.
+    turn of the stage before, and so on to the front, which may lose its second too; then the same once more, down to
+    eight channels.
     """
     whole = sum(widest.channels)
     channels, blocks = list(widest.channels), list(widest.blocks)
@@ -96,13 +97,15 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
             while channels[stage] - step >= fewest:
                 channels[stage] -= step
                 yield found()
-                if stage == last and blocks[-1] > 1 and channels[stage] <= widest.channels[stage] / 2:
-                    blocks[-1] -= 1
+                if stage in (1, last) and blocks[stage - 1] > 1 and channels[stage] <= widest.channels[stage] / 2:
+                    blocks[stage - 1] -= 1
                     yield found()
 
 
 def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:
     """Members of other proportions than `narrower` gives: early stages at these shares, the last of any width.
+
+    Of the first stage and of the last, all convolutions or one.
 
     Each nests in the base, but not in one another. They are for bounds on work beside such on size: what `narrower`
     keeps whole is where the time goes.
@@ -110,9 +113,11 @@ def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:
     stem, *widths = widest.channels
     early = [sorted({max(16, _multiple(c * by, 16)) for by in EARLY_SHARES} | {c}, reverse=True) for c in widths[:-1]]
     last = range(widths[-1], max(8, _multiple(widths[-1] * NARROWEST, 8)) - 1, -8)
+    depths = sorted({(1, *widest.blocks[1:]), widest.blocks}, reverse=True)
+    depths = sorted({shallow for deep in depths for shallow in (deep, (*deep[:-1], 1))}, reverse=True)
     known = {(spec.channels, spec.blocks) for spec in (widest, *narrower(widest))}
     for channels in product((stem,), *early, last):
-        for blocks in sorted({widest.blocks, (*widest.blocks[:-1], 1)}, reverse=True):
+        for blocks in depths:
             if (channels, blocks) not in known:
                 width = round(sum(channels) / sum(widest.channels), 3)
                 yield replace(widest, width=width, channels=channels, blocks=blocks)
