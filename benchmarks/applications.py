@@ -29,7 +29,7 @@ from learn2compress.core.choice import Choice
 from learn2compress.graph.channels import Channels, find_channels
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.pruned_cost import pruned_cost
-from learn2compress.graph.surgery import prune, pruned_parameters
+from learn2compress.graph.surgery import prune
 
 # Pixels of a side; the Inception family and Xception need more.
 SIZE = 64
@@ -74,7 +74,7 @@ def measure(name: str) -> dict[str, Any]:
     channels = find_channels(model)
     seconds = time.perf_counter() - started
     choice = half(channels)
-    macs, parameters = pruned_cost(channels, choice).macs, pruned_parameters(channels, choice)
+    cost = pruned_cost(channels, choice)
     whole_macs, whole_parameters = model_cost(model).macs, model.count_params()
     member = prune(channels, choice).model
     outputs = np.asarray(member(np.random.default_rng(0).uniform(-1, 1, (BATCH, size, size, 3)).astype(np.float32)))
@@ -84,9 +84,9 @@ def measure(name: str) -> dict[str, Any]:
         "groups_cut": len(channels.prunable),
         "groups_held": len(channels.groups) - len(channels.prunable),
         "blocks": len(channels.blocks),
-        "macs": [whole_macs, macs],
-        "parameters": [whole_parameters, parameters],
-        "as_predicted": (macs, parameters) == (model_cost(member).macs, member.count_params()),
+        "macs": [whole_macs, cost.macs],
+        "parameters": [whole_parameters, member.count_params()],
+        "as_predicted": cost == model_cost(member),
         "runs": outputs.shape == (BATCH, CLASSES) and bool(np.isfinite(outputs).all()),
         "analysis_seconds": round(seconds, 2),
         "held_reasons": sorted({group.reason for group in channels.groups if group.reason} - set(ALWAYS_HELD)),

@@ -13,6 +13,7 @@ import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what 
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,20 @@ def worth_of(channels: Channels) -> dict[int, float]:
     }
 
 
+def fewest_removals(channels: Channels, order: PruningOrder, most_macs: float) -> int | None:
+    """How many removals bring the MACs within the bound; None where even all of them leave more."""
+    counts = range(len(order.removals) + 1)
+    # No removal raises the MACs.
+    found = bisect_left(counts, True, key=lambda count: pruned_cost(channels, order.choice(count)).macs <= most_macs)
+    return found if found in counts else None
+
+
 def accuracies(channels: Channels, order: PruningOrder, dataset: Any, size: tuple[int, int]) -> list[float | None]:
     """Validation accuracy at each ratio of MACs; None where the order can't go that far."""
     whole = pruned_cost(channels, Choice()).macs
     found: list[float | None] = []
     for ratio in RATIOS:
-        removals = order.within(lambda choice: pruned_cost(channels, choice).macs, whole / ratio)
+        removals = fewest_removals(channels, order, whole / ratio)
         if removals is None:
             found.append(None)
             continue

@@ -16,7 +16,7 @@ from keras import Input, Model, layers, ops
 from learn2compress.core.choice import Choice
 from learn2compress.graph.channels import Channels, find_channels
 from learn2compress.graph.pruned_cost import pruned_cost
-from learn2compress.graph.surgery import prune, pruned_parameters
+from learn2compress.graph.surgery import prune
 
 Settle = Callable[[Any, int], Any]
 Check = Callable[..., Channels]
@@ -238,10 +238,10 @@ def test_costs_are_what_one_counts_by_hand() -> None:
     choice = Choice({index_of(channels, "stem"): np.arange(8), index_of(channels, "inner"): np.arange(10)})
     weights = [3 * 3 * 3 * 8, 3 * 3 * 8 * 10, 10 * 8, 16 * 8 * 10, 10 * 4]
     assert pruned_cost(channels, choice).macs == 4 * 4 * sum(weights[:3]) + sum(weights[3:])
-    assert pruned_parameters(channels, choice) == sum(weights) + (8 + 10 + 8 + 10 + 4) + 4 * 10
+    assert prune(channels, choice).model.count_params() == sum(weights) + (8 + 10 + 8 + 10 + 4) + 4 * 10
     without = Choice(choice.kept, frozenset(["add"]))
     assert pruned_cost(channels, without).macs == 4 * 4 * weights[0] + sum(weights[3:])
-    assert pruned_parameters(channels, without) == weights[0] + sum(weights[3:]) + 8 + 10 + 4
+    assert prune(channels, without).model.count_params() == weights[0] + sum(weights[3:]) + 8 + 10 + 4
 
 
 def test_cutting_channels_that_matter_changes_the_outputs(settle: Settle) -> None:
@@ -279,7 +279,7 @@ def test_an_illegal_choice_is_refused_with_the_reason(case: str) -> None:
 def test_a_held_group_may_be_named_when_it_is_whole() -> None:
     channels = find_channels(small())
     whole = Choice({group.index: np.arange(group.size) for group in channels.groups})
-    assert prune(channels, whole).model.count_params() == pruned_parameters(channels, Choice())
+    assert prune(channels, whole).model.count_params() == prune(channels, Choice()).model.count_params()
 
 
 def test_the_whole_model_is_not_changed_by_a_members_training(settle: Settle) -> None:

@@ -308,6 +308,40 @@ def test_a_teacher_that_can_not_be_cut_is_refused_with_the_reason(name: str) -> 
     assert reason in (own_layers(make()).uncut or "")
 
 
+@pytest.mark.parametrize("by", ["channel", "place", "row"])
+def test_a_rescaling_that_is_not_by_the_channel_can_not_move_into_the_first_convolution(by: str) -> None:
+    from keras import Input, Model, layers
+
+    front = {
+        "channel": lambda: layers.Rescaling(np.array([0.5, 1.0, 2.0])),
+        "place": lambda: layers.Rescaling(np.ones((20, 20, 1)), name="vignette"),
+        "row": lambda: layers.Normalization(axis=1, mean=np.ones(20), variance=np.ones(20), name="vignette"),
+    }
+    image = Input((20, 20, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(front[by]()(image))
+    found = own_layers(Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    reason = None if by == "channel" else "vignette rescales pixels by their place, not by their channel"
+    assert (found.uncut, found.unpruned) == (reason, reason)
+
+
+@pytest.mark.parametrize("kind", ["Normalization", "Rescaling"])
+def test_the_users_own_layer_takes_no_place_in_the_front_by_its_name(kind: str) -> None:
+    """It has what Keras' own has, and computes something else."""
+    from keras import Input, Model, layers
+
+    def call(self: Any, pixels: Any) -> Any:
+        return pixels * pixels
+
+    own = type(kind, (getattr(layers, kind),), {"call": call})
+    settings = {"scale": 2.0} if kind == "Rescaling" else {"mean": 1.0, "variance": 4.0}
+    image = Input((20, 20, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(own(**settings, name="mine")(layers.Rescaling(1 / 255)(image)))
+    found = own_layers(Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    assert found.uncut == f"mine is a {kind} that is not Keras' own"
+    assert found.unpruned == f"mine is a {kind}"
+    assert cut_points(found.model) == []
+
+
 @pytest.mark.parametrize(
     ("piece", "reason"),
     [

@@ -59,16 +59,3 @@ def test_blocks_take_their_place_by_priority() -> None:
     assert [removal.block for removal in order.removals] == ["early", "", "late"]
     assert order.choice(1).removed == {"early"}
     assert order.choice(3).removed == {"early", "late"}
-
-
-def test_the_fewest_removals_within_a_bound_are_found() -> None:
-    order = pruning_order({0: np.arange(64.0)}, fewest={0: 8}, multiple={0: 8}, least_shares={0: 0.0})
-
-    def cost(choice: Choice) -> float:
-        return float(len(choice.kept.get(0, range(64))))
-
-    assert order.within(cost, 64) == 0
-    assert order.within(cost, 40) == 3
-    assert order.within(cost, 39) == 4
-    assert order.within(cost, 8) == 7
-    assert order.within(cost, 7) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from learn2compress.core.errors import ConversionError, InputError, L2CError, TargetsUnmetError
 from learn2compress.core.options import Options
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.core.recipe import Recipe
@@ -155,3 +157,58 @@ def test_of_a_lean_teacher_there_are_as_many_prunings_as_asked_for(plan: Callabl
     found, _ = plan([], 3, model=model, route="prunings", progress=Progress(events.append))
     assert len({spec.layers for spec in found.specs}) == 3
     assert not any(event.kind == "warning" for event in events)
+
+
+class Failing:
+    """A source of members whose planning ends in an error."""
+
+    words, reason = "members that fail", "for the test"
+
+    def __init__(self, error: L2CError) -> None:
+        self.error = error
+
+    def candidates(self) -> list[Any]:
+        raise self.error
+
+
+@pytest.fixture(scope="module")
+def after(bright: Callable[[int], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
+    """The plans of two sources, of which the first fails."""
+    from learn2compress.sources.fresh import FreshStudents
+    from learn2compress.stages.planning import plan_families
+    from learn2compress.tasks import IMAGE_CLASSIFICATION
+
+    def planned(error: L2CError, progress: Progress = SILENT) -> list[Any]:
+        teacher, dataset = BlackBox(), bright(SIZE)
+        sources = [Failing(error), FreshStudents(teacher, dataset, "for the test")]
+        task = replace(IMAGE_CLASSIFICATION, sources=lambda *_: sources)
+        recipe = Recipe.model_construct(budget="1m", route="auto", students=1, targets=["macs<=10M"])
+        return plan_families(task, teacher, dataset, Options.of(recipe), tmp_path_factory.mktemp("plan"), progress)
+
+    return planned
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("route.teacher_refused", "It can't be pruned."),
+        InputError("tflite.unreadable", "LiteRT refuses the file."),
+        ConversionError("export.failed", "The converter refused it."),
+        TargetsUnmetError("targets.out_of_reach", "The smallest is too large."),
+    ],
+    ids=lambda error: error.code,
+)
+def test_a_source_that_gives_no_members_leaves_it_to_the_others(
+    after: Callable[..., list[Any]], error: L2CError
+) -> None:
+    events: list[Event] = []
+    (found,) = after(error, Progress(events.append))
+    assert found.route == "fresh"
+    assert any(error.what in event.message for event in events)
+
+
+@pytest.mark.parametrize("code", ["measure.timeout", "measure.crashed", "teacher.call_failed", "disk.full"])
+def test_what_says_nothing_of_the_source_ends_the_run(after: Callable[..., list[Any]], code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        after(InputError(code, "Measuring was stopped."))
+    assert caught.value.code == code

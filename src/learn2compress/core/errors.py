@@ -8,10 +8,6 @@ EXIT_TARGETS = 3
 EXIT_INTERRUPTED = 130
 
 
-class L2CWarning(UserWarning):
-    """Something the user should know that does not stop the run."""
-
-
 class L2CError(Exception):
     """Base of the errors that a user can act on.
 
@@ -44,12 +40,6 @@ class TargetsUnmetError(L2CError):
     """
 
     exit_code = EXIT_TARGETS
-
-
-class InterruptedRunError(L2CError):
-    """The run was stopped by the user."""
-
-    exit_code = EXIT_INTERRUPTED
 
 
 class VerificationError(L2CError):

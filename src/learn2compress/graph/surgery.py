@@ -119,21 +119,6 @@ def _ceiling(rectifier: Any) -> float | None:
     return 6.0 if activation_name(rectifier) == "relu6" else None
 
 
-def pruned_parameters(channels: Channels, choice: Choice) -> int:
-    """Parameters of the model that `prune` would build, moving statistics included; nothing is built."""
-    sizes = sizes_of(choice)
-    return sum(
-        int(np.prod(shape, dtype=np.int64))
-        for layer in _kept_layers(channels, choice)
-        for shape in channels.shapes(layer, sizes)
-    )
-
-
-def _kept_layers(channels: Channels, choice: Choice) -> list[Any]:
-    calls, _ = remaining_calls(channels, choice)
-    return list({id(c.operation): c.operation for c in calls if isinstance(c.operation, keras.Layer)}.values())
-
-
 def _indices(channels: Channels, layer: Any, choice: Choice) -> list[list[Indices | None]]:
     found = whole(layer)
     for (position, axis), units in channels.axes.get(id(layer), {}).items():

@@ -134,13 +134,16 @@ def _unreadable(model: Any) -> str | None:
 
 def _unabsorbable(model: Any, front: set[str]) -> str | None:
     """Why the preprocessing can't move into the first convolution; None when it can."""
+    by_place = [layer.name for layer in _front(model) if not _by_channel(layer)]
+    if by_place:
+        return f"{by_place[0]} rescales pixels by their place, not by their channel"
     passing = (*FRONT_LAYERS, "InputLayer", "UpSampling2D", "ZeroPadding2D")
     reached = {layer.name for layer in model.layers if type(layer).__name__ == "InputLayer"}
     takers = []
     for layer, producers in walk.nodes(model):
         if not any(producer.name in reached for producer in producers):
             continue
-        if type(layer).__name__ in passing:
+        if kind_of(layer) in passing:
             reached.add(layer.name)
         else:
             takers.append(layer)
@@ -156,7 +159,8 @@ def _front(model: Any) -> list[Any]:
     """The rescaling layers between the input and the first convolution."""
     found = []
     for layer, _ in walk.nodes(model):
-        kind = type(layer).__name__
+        # What is the user's own computes what it likes, whatever its name: it has no kind.
+        kind = kind_of(layer)
         if kind in FRONT_LAYERS:
             found.append(layer)
         elif kind not in ("InputLayer", "UpSampling2D", "ZeroPadding2D"):
@@ -298,6 +302,13 @@ def _absorbed(teacher: Any, body: keras.Model, scale: Vector, offset: Vector, re
             weights = _absorb(weights, scale, offset, order)
         copy.get_layer(layer.name).set_weights(weights)
     return copy
+
+
+def _by_channel(layer: Any) -> bool:
+    """Whether a rescaling layer does the same to all pixels of a channel."""
+    names = ("scale", "offset") if type(layer).__name__ == "Rescaling" else ("mean", "variance")
+    settings = [np.asarray(getattr(layer, name)) for name in names]
+    return all(values.size == 1 or values.size == values.shape[-1] for values in settings)
 
 
 def _affine(layer: Any) -> tuple[Vector, Vector]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,23 +57,6 @@ class PruningOrder:
                 gone.setdefault(removal.group, []).extend(removal.units)
         kept = {index: np.setdiff1d(np.arange(self.sizes[index]), units) for index, units in gone.items()}
         return Choice(kept, frozenset(blocks))
-
-    def within(self, cost: Callable[[Choice], float], bound: float) -> int | None:
-        """The fewest removals whose cost is within the bound; None when even all of them leave more.
-
-        Args:
-            cost: of a choice; no removal raises it.
-        """
-        low, high = 0, len(self.removals)
-        if cost(self.choice(high)) > bound:
-            return None
-        while low < high:
-            middle = (low + high) // 2
-            if cost(self.choice(middle)) <= bound:
-                high = middle
-            else:
-                low = middle + 1
-        return low
 
 
 def pruning_order(

@@ -34,6 +34,10 @@ from learn2compress.train.settings import SETTINGS, TrainingSettings
 
 # What a rehearsed file says of a member.
 FILED = ("size", "macs")
+# What says of a source that it gives no members here, beside a failed conversion: the teacher does not allow it, all
+# are beyond the bounds, or LiteRT refuses what the converter wrote. Whatever else is wrong (a timeout, a full disk,
+# a teacher that fails) is wrong with the run: to go on with another source would hide it.
+GIVES_NONE = ("route.teacher_refused", "targets.out_of_reach", "tflite.unreadable")
 # For the metric and the candidate's name: what the file takes over what was estimated, where it broke a bound.
 Over = dict[tuple[str, str], float]
 
@@ -84,9 +88,11 @@ def plan_families(
 ) -> list[Plan]:
     """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
 
+    A source that gives no members is left out where another gives some.
+
     Raises:
         TargetsUnmetError: `targets.out_of_reach`.
-        InputError: `route.teacher_refused`.
+        InputError: `route.teacher_refused`, `tflite.unreadable`; or what no other source would mend, at once.
         ConversionError: a member can't be written.
     """
     plans: list[Plan] = []
@@ -95,6 +101,8 @@ def plan_families(
         try:
             plans.append(plan_family(source, task, teacher, dataset, options, staging, progress))
         except (InputError, ConversionError, TargetsUnmetError) as error:
+            if not isinstance(error, ConversionError) and error.code not in GIVES_NONE:
+                raise
             progress.note(f"{source.words}: {error.what}")
             failures.append(error)
         if plans and not trial_seconds(options.budget_seconds):
@@ -134,7 +142,7 @@ def plan_family(
 
     Raises:
         TargetsUnmetError: `targets.out_of_reach`.
-        InputError: `route.teacher_refused`.
+        InputError: `route.teacher_refused`, `tflite.unreadable`; or what is wrong with the run.
         ConversionError: a member can't be written.
     """
     progress.note(f"{source.words}: {source.reason}")

@@ -148,11 +148,6 @@ def _key(teacher: Predictor, views: Views, classes: int) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def disk_bytes(images: int, classes: int, count: int) -> int:
-    """How much disk the soft labels will take."""
-    return images * _record(classes).itemsize * count
-
-
 def soft_labels(
     teacher: Predictor, views: Views, classes: int, cache: Path, progress: Progress
 ) -> tuple[SoftLabels, int]:
