@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from learn2compress.core.target import Target, bound_sets
-from learn2compress.plan.members import choose_members, within
+from learn2compress.plan.members import choose_members, widest_member, within
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -45,6 +45,12 @@ def test_all_members_nest_in_the_first_and_are_as_many_as_without_other_proporti
     for together in bound_sets(bounds):
         holders = [c for c in chosen if {bound.text for bound in together} <= set(c.spec.targets)]
         assert any(all(within(c, bound) for bound in together) for c in holders)
+
+
+@given(size=st.integers(60_000, 1_900_000))
+def test_the_widest_member_makes_use_of_the_bytes_it_may_take(source: Any, size: int) -> None:
+    widest = widest_member(source.candidates(), [Target.parse(f"size<={size}")], 1e5)
+    assert 0.79 * size <= widest.cost.size_bytes <= size
 
 
 def test_planning_leaves_what_the_caller_has_set_in_keras(source: Any) -> None:

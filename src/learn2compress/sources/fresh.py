@@ -12,8 +12,6 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate
 from learn2compress.students import convnet
 
-WIDTH_STEP = 1 / 16
-
 
 class FreshStudents:
     """Image backbones of `students.convnet`; see `MemberSource`."""
@@ -28,13 +26,8 @@ class FreshStudents:
         self._size, self._classes = teacher.input_size, dataset.classes
 
     def candidates(self) -> list[Candidate]:
-        """One base a width."""
-        steps = range(round(convnet.SMALLEST_WIDTH / WIDTH_STEP), round(convnet.LARGEST_WIDTH / WIDTH_STEP) + 1)
-        bases: dict[tuple[int, ...], MemberSpec] = {}
-        for step in steps:
-            spec = convnet.base(self._size, step * WIDTH_STEP)
-            bases.setdefault(spec.channels, spec)
-        return [self._candidate(spec) for spec in bases.values()]
+        """All bases, narrowest first."""
+        return [self._candidate(spec) for spec in reversed(convnet.bases(self._size))]
 
     def narrower(self, widest: Candidate, candidates: list[Candidate]) -> list[Candidate]:
         """The base and what it can be narrowed to."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -30,7 +30,7 @@ SMALLEST_HALVED = 6
 # Channels of the base of width 1 by number of stages, and convolutions in each.
 CHANNELS = {1: (64,), 2: (32, 96), 3: (48, 80, 112), 4: (32, 64, 96, 160)}
 BLOCKS = {1: (1,), 2: (1, 2), 3: (2, 2, 2), 4: (1, 2, 2, 2)}
-LARGEST_WIDTH, SMALLEST_WIDTH = 3.0, 0.25
+LARGEST_WIDTH, SMALLEST_WIDTH, WIDTH_STEP = 3.0, 0.25, 1 / 16
 # How far a member narrows a stage before it starts on the one before.
 NARROWEST = 1 / 4
 # Of an early stage's channels, in members of other proportions.
@@ -73,6 +73,21 @@ def base(input_size: tuple[int, int], width: float) -> MemberSpec:
     channels = (*(_multiple(c * width, 16) for c in early), _multiple(last * width, 8))
     stem = _stem_channels(_stem_stride(input_size))
     return MemberSpec("student", "fresh", 1.0, input_size, (stem, *channels), BLOCKS[len(channels)])
+
+
+def bases(input_size: tuple[int, int]) -> list[MemberSpec]:
+    """Bases of all widths, widest first; between two of them those with a last stage in between.
+
+    The channels of early stages go in large steps: without the latter a bound on size would leave many bytes unused.
+    """
+    steps = range(round(LARGEST_WIDTH / WIDTH_STEP), round(SMALLEST_WIDTH / WIDTH_STEP) - 1, -1)
+    found = [base(input_size, step * WIDTH_STEP) for step in steps]
+    between = [
+        replace(wider, channels=(*wider.channels[:-1], last))
+        for wider, next_one in pairwise(found)
+        for last in range(wider.channels[-1], next_one.channels[-1] - 1, -8)
+    ]
+    return list({spec.channels: spec for spec in [*between, found[-1]]}.values())
 
 
 def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
