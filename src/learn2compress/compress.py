@@ -294,7 +294,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
     if plan.spares:
         with clock.stage("search"):
             seconds = search_seconds(plan, options)
-            lookout = Lookout(plan, members, batches, dataset)
+            lookout = Lookout(plan, members, batches.whole(), dataset)
             (plan,) = recalled_plans(
                 run, "fitting", lambda: [Search(lookout, run, progress).fitting(options.targets, teacher, seconds)]
             )
@@ -312,7 +312,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)
         quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
-    course = Course(plan, views.spec, cached, labelled_by, joint, tuning)
+    course = Course(plan, batches.shown, cached, labelled_by, joint, tuning)
     hand_over(
         run,
         asked,

@@ -125,6 +125,19 @@ def test_students_that_train_for_long_are_shown_mixed_views(
     assert decided_views(run, [], teacher, dataset, 1.0, options) == expected
 
 
+def test_a_teacher_that_is_trained_along_is_shown_no_images_without_a_label(run: Checkpoints) -> None:
+    from learn2compress.core.errors import InputError
+    from learn2compress.stages.budget import decided_views
+
+    nothing: Any = SimpleNamespace(input_size=(32, 32))
+    plans: Any = [SimpleNamespace(kind="students")]
+    options = Options.of(Recipe(budget="60m", teacher="joint", views=ViewsRecipe(count=8, mirrored=True)))
+    assert not decided_views(run, plans, nothing, nothing, 1000.0, options).mixed
+    with pytest.raises(InputError) as caught:
+        Options.of(Recipe(teacher="joint", views=ViewsRecipe(mixed=True)))
+    assert caught.value.code == "option.mixed_views"
+
+
 @pytest.mark.parametrize(
     ("kind", "asked", "shown"), [("students", None, True), ("cuts", None, False), ("cuts", True, True)]
 )

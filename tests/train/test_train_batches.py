@@ -44,5 +44,9 @@ def test_where_mixed_views_are_not_to_be_shown_the_others_take_turns(made: Any) 
         known = [{tuple(row) for row in made[1].batch(view, np.arange(IMAGES))} for view in range(COUNT)]
         views.append([view for view in range(COUNT) if {tuple(row) for row in teacher} <= known[view]])
     assert views == [[0], [3], [0], [3]]
+    assert batches.whole() is batches
+    assert (batches.shown.count, batches.shown.mixed) == (2, False)
+    assert LabelledViews(*made, BATCH, 0).shown == made[0].spec
+    assert LabelledViews(*made, BATCH, 0).whole().batch(STEPS)[1][0].tolist() == batches.batch(STEPS)[1][0].tolist()
     for changed in (batches.remembered(), batches.of_size((6, 6))):
         assert all((changed.batch(step)[1][0] >= 0).all() for step in range(COUNT * STEPS))

@@ -17,6 +17,7 @@ from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import Reached
 from learn2compress.train.fit import Schedule, fit
+from learn2compress.train.losses import NO_LABEL
 from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
@@ -204,3 +205,29 @@ def test_batches_are_the_same_in_whatever_order_and_from_however_many_threads(ba
         for step, (pixels, (labels, soft)) in zip(steps, pool.map(batches.batch, steps), strict=True):
             for one, other in zip((pixels, labels, soft), (alone[step][0], *alone[step][1]), strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("done", [0, 20, 90], ids=["at once", "in a later process", "at the end, in a later process"])
+def test_towards_the_end_no_images_are_mixed(
+    split: Callable[..., Any],
+    counting_teacher: Callable[..., Any],
+    tmp_path: Path,
+    clock: SimpleNamespace,
+    done: int,
+) -> None:
+    views = Views(split(90), ViewSpec(3, (12, 12), 0, mixed=True))
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
+    batches = LabelledViews(views, soft, 30, 0)
+    mixed: list[bool] = []
+
+    class Watching(Timed):
+        def train_on_batch(self, pixels: Any, labels: Any, return_dict: bool) -> dict[str, float]:
+            mixed.append(bool((labels[0] == NO_LABEL).all()))
+            return super().train_on_batch(pixels, labels, return_dict)
+
+    begun = Reached(done, 100, done / 100, done) if done else None
+    run(Watching(clock), batches, steps=100, plan_steps=lambda *_: 100, begun=begun)
+    expected = [(step // 3) % 3 > 0 and step < 80 for step in range(done, 100)]
+    # Shares are sums of fractions: at the very border either will do.
+    differ = [step for step, (one, other) in enumerate(zip(mixed, expected, strict=True), done) if one != other]
+    assert set(differ) <= {80}

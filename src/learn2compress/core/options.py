@@ -93,6 +93,14 @@ class Options:
                 f"A teacher can't be trained along (--teacher joint) on {recipe.backend}.",
                 "leave out one of --backend and --teacher.",
             )
+        if recipe.views.mixed and recipe.teacher == "joint":
+            # Nor is it harmless: by its optimizer's momentum a teacher without a loss moves on.
+            raise InputError(
+                "option.mixed_views",
+                "A teacher that is trained along (--teacher joint) learns from labels, and a mix of two images "
+                "(views.mixed) has none.",
+                "leave out one of them.",
+            )
         if recipe.mixed not in MIXED:
             raise InputError(
                 "option.mixed", f"--mixed {recipe.mixed!r} is not known.", f"use one of {', '.join(MIXED)}."

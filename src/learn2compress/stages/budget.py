@@ -59,7 +59,8 @@ def decided_views(
     count = run.recall(
         "views", lambda: asked.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
     )
-    students = any(plan.kind == "students" for plan in plans)
+    # A teacher that is trained along needs labels, and a mix has none.
+    students = options.teacher == "fixed" and any(plan.kind == "students" for plan in plans)
     mixed = run.recall(
         "mixed views", lambda: students and count >= FEWEST_MIXED if asked.mixed is None else asked.mixed
     )

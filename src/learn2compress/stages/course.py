@@ -20,7 +20,7 @@ class Course:
 
     Attributes:
         plan: what was trained.
-        views: what the teacher labelled.
+        views: what was shown of what the teacher labelled.
         cached: how many of the views an earlier run had labelled.
         labelled_by: what the teacher was run in.
         joint, tuning: joint and quantization-aware training; None for the latter where no file needed it.

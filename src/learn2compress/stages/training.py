@@ -71,13 +71,16 @@ class Training:
     def quantized(
         self, plan: Plan, members: Sequence[keras.Model], batches: LabelledViews, seconds: float
     ) -> tuple[Sequence[keras.Model | None], Trained | None]:
-        """Copies of the trained members, made ready for int8 and trained so; None where no file needs that."""
+        """Copies of the trained members, made ready for int8 and trained so; None where no file needs that.
+
+        No images are mixed: ranges of activations are to be those of images as they are in use.
+        """
         if not self.options.rounded_in_training:
             return [None] * len(members), None
         ready = [quantization_ready(member) for member in members]
         tuning = quantization_aware_training(
             ready,
-            batches,
+            batches.whole(),
             self.progress,
             settings=plan.settings,
             keep_zeros=self.options.sparsity > 0,

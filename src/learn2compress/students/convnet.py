@@ -112,9 +112,12 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
             while channels[stage] - step >= fewest:
                 channels[stage] -= step
                 yield found()
-                if stage in (1, last) and blocks[stage - 1] > 1 and channels[stage] <= widest.channels[stage] / 2:
-                    blocks[stage - 1] -= 1
+                if stage == last and blocks[-1] > 1 and channels[stage] <= widest.channels[stage] / 2:
+                    blocks[-1] -= 1
                     yield found()
+            if stage == 1 and blocks[0] > 1:
+                blocks[0] -= 1
+                yield found()
 
 
 def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from learn2compress.train.losses import NO_LABEL
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import resized
-from learn2compress.train.views import Views
+from learn2compress.train.views import Views, ViewSpec
 
 PREFETCHED = 4
 REMEMBERED_BYTES = 700_000_000
@@ -30,6 +31,12 @@ class LabelledViews:
         self._shown = [view for view in range(views.spec.count) if mixed or not views.spec.is_mixed(view)]
         self.batch_size = min(batch_size, len(views))
         self._shuffled: tuple[int, NDArray[np.int64]] | None = None
+
+    @property
+    def shown(self) -> ViewSpec:
+        """What of the views is shown."""
+        spec = self.views.spec
+        return replace(spec, count=len(self._shown), mixed=self.mixed and spec.mixed)
 
     def __len__(self) -> int:
         """Steps in an epoch; what is left over is met in other epochs, which are shuffled anew."""
@@ -49,6 +56,12 @@ class LabelledViews:
         # 87 % in testing.
         jitter = np.random.default_rng([self.seed, 1, step])
         return self.views.batch(view, indices, jitter), (labels, self.soft.batch(view, indices))
+
+    def whole(self) -> LabelledViews:
+        """Batches of the views that are not mixed; these themselves where none is."""
+        if not (self.mixed and self.views.spec.mixed):
+            return self
+        return LabelledViews(self.views, self.soft, self.batch_size, self.seed, mixed=False)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The images of the data set in the order of an epoch; that of the last one asked for is kept."""

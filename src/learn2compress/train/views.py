@@ -78,7 +78,7 @@ class Views:
         """Everything that determines the views beside the images, but for how many there are."""
         kind = {"shift": SHIFT_SHARE} if self.shifts else {"area": CROP_AREA, "aspect": CROP_ASPECT}
         spec = self.spec
-        mixed = {"own share": OWN_SHARE} if spec.mixed else {}
+        mixed = {"own share": OWN_SHARE, "one whole of": PLAIN_EVERY} if spec.mixed else {}
         return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind, **mixed}
 
     def batch(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None = None) -> Images:
