@@ -80,7 +80,7 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
 def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate | None:
     """Of candidates of any proportions the one within all the bounds that has most of both: weights and work."""
     fitting = [c for c in candidates if all(within(c, target) for target in targets)]
-    return max(fitting, key=lambda c: c.cost.size_bytes * c.cost.macs, default=None)
+    return max(fitting, key=_weights_and_work, default=None)
 
 
 def bounds_work_and_size(targets: Sequence[Target]) -> bool:
@@ -94,7 +94,7 @@ def _shown(metric: str, value: float) -> str:
 
 
 def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], largest_bytes: float) -> Candidate:
-    """The widest member of the family: the largest that any bound on size or MACs lets in.
+    """The widest member of the family: of those that any bound on size or MACs lets in the one that has most of both.
 
     Args:
         candidates: all that could be the widest.
@@ -106,7 +106,7 @@ def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], la
     if not planned:
         return _nearest(candidates, max(largest_bytes, smallest.cost.size_bytes))
     fitting = [c for c in candidates if any(all(within(c, target) for target in bounds) for bounds in planned)]
-    return max(fitting, key=lambda c: c.cost.size_bytes, default=smallest)
+    return max(fitting, key=_weights_and_work, default=smallest)
 
 
 def largest_with_room(
@@ -146,6 +146,11 @@ def _have_room(candidates: Sequence[Candidate], count: int) -> bool:
 
 def _size(candidate: Candidate) -> int:
     return candidate.cost.size_bytes
+
+
+def _weights_and_work(candidate: Candidate) -> tuple[float, int]:
+    """What a member learns with: of two of nearly one size the one that does more with it is better."""
+    return candidate.cost.size_bytes * candidate.cost.macs, candidate.cost.size_bytes
 
 
 def choose_members(
@@ -230,11 +235,9 @@ def names(ordered: Sequence[Candidate]) -> list[str]:
 
 
 def _nearest(candidates: Sequence[Candidate], size_bytes: float) -> Candidate:
-    """The largest candidate of at most this size, else the smallest of all."""
+    """The candidate of at most this size that has most of both, weights and work; else the smallest of all."""
     fitting = [c for c in candidates if c.cost.size_bytes <= size_bytes]
-    if not fitting:
-        return min(candidates, key=lambda c: c.cost.size_bytes)
-    return max(fitting, key=lambda c: c.cost.size_bytes)
+    return max(fitting, key=_weights_and_work) if fitting else min(candidates, key=_size)
 
 
 def _fill_gap(candidates: Sequence[Candidate], chosen: Sequence[Candidate], bottom: float) -> Candidate | None:

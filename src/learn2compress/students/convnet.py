@@ -79,6 +79,7 @@ def bases(input_size: tuple[int, int]) -> list[MemberSpec]:
     """Bases of all widths, widest first; between two of them those with a last stage in between.
 
     The channels of early stages go in large steps: without the latter a bound on size would leave many bytes unused.
+    For bounds on work all are there with a single convolution in the first stage too.
     """
     steps = range(round(LARGEST_WIDTH / WIDTH_STEP), round(SMALLEST_WIDTH / WIDTH_STEP) - 1, -1)
     found = [base(input_size, step * WIDTH_STEP) for step in steps]
@@ -87,7 +88,8 @@ def bases(input_size: tuple[int, int]) -> list[MemberSpec]:
         for wider, next_one in pairwise(found)
         for last in range(wider.channels[-1], next_one.channels[-1] - 1, -8)
     ]
-    return list({spec.channels: spec for spec in [*between, found[-1]]}.values())
+    both = [(spec, replace(spec, blocks=(1, *spec.blocks[1:]))) for spec in [*between, found[-1]]]
+    return list({(spec.channels, spec.blocks): spec for specs in both for spec in specs}.values())
 
 
 def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
