@@ -156,13 +156,13 @@ def fit(
     accuracies: dict[str, float] = {}
     with progress.stage(stage_name, 1.0) as stage, ExitStack() as stack:
         stack.enter_context(_kept_when_interrupted(family, checkpoint, lambda: reached))
-        shown, whole = batches, batches.whole()
-        images = stack.enter_context(closing(shown.prefetched(done)))
+        source, whole = batches, batches.whole()
+        images = stack.enter_context(closing(source.prefetched(done)))
         on_share(share)
         while done < pace.steps:
-            if share >= WHOLE_FROM and shown is not whole:
-                shown = whole
-                images = stack.enter_context(closing(shown.prefetched(done)))
+            if share >= WHOLE_FROM and source is not whole:
+                source = whole
+                images = stack.enter_context(closing(source.prefetched(done)))
             asked = time.perf_counter()
             pixels, labels = next(images)
             waited += time.perf_counter() - asked
