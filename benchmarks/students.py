@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     parser.add_argument("--views", type=int, default=2, help="of each image, labelled by the teacher")
-    parser.add_argument("--mixed", action="store_true", help="of three views two are mixed with other images")
+    parser.add_argument("--mixed", action="store_true", help="every second view is mixed with another image")
     parser.add_argument(
         "--held-out", type=int, default=0, help="judge on so many training images, left out of training"
     )

@@ -54,7 +54,7 @@ class ViewsRecipe(_Section):
     Attributes:
         count: how many of each image.
         mirrored: whether half of them are mirrored left-right.
-        mixed: whether of three two are mixed with other images.
+        mixed: whether every second one is mixed with another image.
     """
 
     count: Annotated[int, Field(ge=1, le=100)] | None = None

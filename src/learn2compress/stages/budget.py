@@ -44,8 +44,8 @@ def decided_views(
 ) -> ViewSpec:
     """The views that the teacher labels: as asked for, else found out; decided once a run.
 
-    They are mirrored where the teacher does not mind; as many as it can label in its share of the budget; and most
-    of them are mixed where there are students to train, for so long that they would learn the images by heart.
+    They are mirrored where the teacher does not mind; as many as it can label in its share of the budget; and every
+    second one is mixed where there are students to train, for so long that they would learn the images by heart.
 
     Args:
         plans: one of them is going to be trained; none where the run is past choosing one.

@@ -25,7 +25,7 @@ SHIFT_SHARE = 1 / 8
 JITTER = 0.3
 LAST_BELOW_ONE = 1 - 1e-9
 # Where views are mixed, one of so many stays whole: in use, images are whole.
-PLAIN_EVERY = 3
+PLAIN_EVERY = 2
 # Of what a mixed view is made of, the image's own share.
 OWN_SHARE = (0.5, 1.0)
 CROP_AREA = (0.35, 1.0)
@@ -41,7 +41,7 @@ class ViewSpec:
         size: (height, width) of a view.
         seed: of the random choices.
         flip: whether views are mirrored left-right (half of them; an image's next view is the mirror of this one).
-        mixed: whether of every three views the second and the third are mixed with those of other images.
+        mixed: whether every second view, from the second on, is mixed with that of another image.
     """
 
     count: int
