@@ -80,19 +80,19 @@ class SoftLabels:
 
 
 class _Shard:
-    """The file of one view: `view-K-CHECKSUM.bin` when whole, `view-K.part` with `view-K.json` before.
+    """The file of one view: `NAME-CHECKSUM.bin` when whole, `NAME.part` with `NAME.json` before.
 
     Its name says what its content must add up to: a file that was damaged is found out and made anew.
     """
 
-    def __init__(self, folder: Path, view: int, images: int, record: np.dtype[np.void]) -> None:
-        self._folder, self._view, self._bytes = folder, view, images * record.itemsize
+    def __init__(self, folder: Path, name: str, images: int, record: np.dtype[np.void]) -> None:
+        self._folder, self._name, self._bytes = folder, name, images * record.itemsize
         self._record = record
-        self._part, self._place = folder / f"view-{view}.part", folder / f"view-{view}.json"
+        self._part, self._place = folder / f"{name}.part", folder / f"{name}.json"
 
     def whole(self) -> Path | None:
         """The file, if it is complete and undamaged."""
-        for path in self._folder.glob(f"view-{self._view}-*.bin"):
+        for path in self._folder.glob(f"{self._name}-*.bin"):
             content = path.read_bytes()
             if len(content) == self._bytes and path.stem.endswith(f"-{zlib.crc32(content):08x}"):
                 return path
@@ -125,7 +125,7 @@ class _Shard:
                     last = time.monotonic()
             self._keep(file, images, checksum)
             file.truncate()
-        whole = self._folder / f"view-{self._view}-{checksum:08x}.bin"
+        whole = self._folder / f"{self._name}-{checksum:08x}.bin"
         self._part.replace(whole)
         self._place.unlink()
         return whole
@@ -141,7 +141,7 @@ def _key(teacher: Predictor, views: Views, classes: int) -> str:
         "format": FORMAT,
         "teacher": teacher.fingerprint,
         "data": views.split.fingerprint,
-        # Views are seeded one by one: more views of the same kind extend what is there.
+        # Views are seeded one by one: more views of the same kind, and mixed ones, extend what is there.
         "views": views.recipe,
         "classes": classes,
     }
@@ -204,7 +204,7 @@ def _soft_labels(
     folder: Path, teacher: Predictor, views: Views, classes: int, progress: Progress
 ) -> tuple[SoftLabels, int]:
     images, record = len(views), _record(classes)
-    shards = [_Shard(folder, view, images, record) for view in range(views.spec.count)]
+    shards = [_Shard(folder, views.name(view), images, record) for view in range(views.spec.count)]
     whole = [shard.whole() for shard in shards]
     begun = [(images, 0) if path else shard.begun() for shard, path in zip(shards, whole, strict=True)]
     missing = sum(images - there for there, _ in begun)

@@ -75,11 +75,14 @@ class Views:
 
     @property
     def recipe(self) -> dict[str, object]:
-        """Everything that determines the views beside the images, but for how many there are."""
+        """Everything that determines the views beside the images, but for how many there are and their names."""
         kind = {"shift": SHIFT_SHARE} if self.shifts else {"area": CROP_AREA, "aspect": CROP_ASPECT}
         spec = self.spec
-        mixed = {"own share": OWN_SHARE, "one whole of": PLAIN_EVERY} if spec.mixed else {}
-        return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind, **mixed}
+        return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
+
+    def name(self, view: int) -> str:
+        """Tells this view from the others of the recipe, and mixed ones from what they are without mixing."""
+        return f"mixed-{OWN_SHARE[0]:g}-{view}" if self.spec.is_mixed(view) else f"view-{view}"
 
     def batch(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None = None) -> Images:
         """View number `view` (0 <= view < count) of the images: uint8 (len(indices), *size, 3).
