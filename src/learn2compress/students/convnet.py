@@ -133,8 +133,9 @@ def uneven(widest: MemberSpec) -> Iterator[MemberSpec]:
     stem, *widths = widest.channels
     early = [sorted({max(16, _multiple(c * by, 16)) for by in EARLY_SHARES} | {c}, reverse=True) for c in widths[:-1]]
     last = range(widths[-1], max(8, _multiple(widths[-1] * NARROWEST, 8)) - 1, -8)
-    depths = sorted({(1, *widest.blocks[1:]), widest.blocks}, reverse=True)
-    depths = sorted({shallow for deep in depths for shallow in (deep, (*deep[:-1], 1))}, reverse=True)
+    ends = {0, len(widest.blocks) - 1}
+    choices = [{1, blocks} if stage in ends else {blocks} for stage, blocks in enumerate(widest.blocks)]
+    depths = sorted(product(*choices), reverse=True)
     known = {(spec.channels, spec.blocks) for spec in (widest, *narrower(widest))}
     for channels in product((stem,), *early, last):
         for blocks in depths:
