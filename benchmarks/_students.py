@@ -7,6 +7,7 @@ import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what 
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,14 +93,20 @@ def trained(
 
 
 def timed(families: dict[str, Any], batches: LabelledViews, rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a training step of each family, taken in turns: a slow moment slows all of them."""
+    """Median seconds of a step of each family as a run takes them, with making images in another thread and waiting
+    for them; in turns: a slow moment slows all families.
+
+    Args:
+        steps: that each takes at its turn.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in families}
-    made = [batches.batch(step) for step in range(4)]
-    for _ in range(rounds):
-        for name, family in families.items():
-            family.train_on_batch(*made[0])
-            started = time.perf_counter()
-            for step in range(steps):
-                family.train_on_batch(*made[step % len(made)])
-            seconds[name].append((time.perf_counter() - started) / steps)
+    with ExitStack() as stack:
+        images = {name: stack.enter_context(closing(batches.prefetched())) for name in families}
+        for _ in range(rounds):
+            for name, family in families.items():
+                family.train_on_batch(*next(images[name]))
+                started = time.perf_counter()
+                for _ in range(steps):
+                    family.train_on_batch(*next(images[name]))
+                seconds[name].append((time.perf_counter() - started) / steps)
     return {name: float(np.median(values)) for name, values in seconds.items()}

@@ -206,6 +206,7 @@ MODELS = [
     model("text.pb", "teacher.not_a_model", "text.pb", "function"),
     model("runs_python.pb", "teacher.carries_code", "PyFunc", "function"),
     model("writes_file.pb", "teacher.carries_code", "WriteFile", "function"),
+    model("aborts.pb", "teacher.carries_code", "Abort ends the process", "function"),
     model("not_frozen.pb", "teacher.not_frozen", "weights are variables", "freeze it"),
     model("of_vectors.pb", "teacher.not_an_image", "no input that takes images", "image classifier"),
     model("pixelwise.pb", "teacher.not_a_classifier", "8, 8, 3", "GlobalAveragePooling2D"),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from learn2compress.cli import main
-from learn2compress.core.errors import EXIT_INPUT
+from learn2compress.core.errors import EXIT_INPUT, EXIT_INTERRUPTED
 from learn2compress.core.version import __version__
 
 HEAVY = ("tensorflow", "keras", "ai_edge_litert", "jax", "torch", "matplotlib")
@@ -116,6 +120,26 @@ def test_a_wrong_option_ends_with_exit_code_2_and_nothing_is_written(
     assert error["fix"]
     assert error["message"] in found.stderr
     assert list(folder.iterdir()) == []
+
+
+def test_a_home_folder_that_no_shell_has_put_in_is_where_the_run_is_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    begun = folder / "family" / "checkpoints" / "recipe.toml"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+
+    def interrupted(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    importlib.import_module("learn2compress.compress")
+    monkeypatch.setattr(sys.modules["learn2compress.compress"], "compress", interrupted)
+    found = CliRunner().invoke(main, ["compress", "--resume", "--out=~/family"])
+    assert found.exit_code == EXIT_INTERRUPTED
+    assert "what was reached is kept" in found.stderr
+    assert "--resume" in found.stderr
 
 
 def test_without_json_standard_output_stays_empty(folder: Path) -> None:
@@ -235,3 +259,22 @@ def test_every_command_and_option_has_a_help_text(name: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help or isinstance(parameter.type, click.Choice), parameter.name
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_run_that_the_system_ends_says_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    def ended(out: Path, **options: object) -> None:
+        if reached:
+            (out / "checkpoints").mkdir(parents=True)
+            (out / "checkpoints" / "recipe.toml").touch()
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setitem(sys.modules, "learn2compress.compress", SimpleNamespace(compress=ended))
+    found = CliRunner().invoke(main, ["compress", "--resume", "--out", "my family"])
+    assert found.exit_code == EXIT_INTERRUPTED
+    assert ("nothing was written" in found.stderr) is not reached
+    if reached:
+        last = found.stderr.splitlines()[-1]
+        assert shlex.split(last) == ["l2c", "compress", "--resume", "--out", "my family"]

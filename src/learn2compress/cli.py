@@ -88,8 +88,9 @@ class _Commands(click.Group):
 
 def _how_to_go_on(out: Path | None) -> str:
     from learn2compress.core.folder import unfinished
+    from learn2compress.core.paths import at_home
 
-    if out is None or unfinished(out) is None:
+    if out is None or unfinished(at_home(out)) is None:
         return "nothing was written."
     return "what was reached is kept. The same command goes on from there, and so does\n  " + shlex.join(
         ["l2c", "compress", "--resume", "--out", str(out)]
@@ -231,16 +232,19 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     # Checked here too, because loading TensorFlow takes seconds and these mistakes are found without it.
     from learn2compress.core.folder import check_folder
     from learn2compress.core.options import Options
+    from learn2compress.core.paths import at_home
     from learn2compress.core.recipe import Recipe, check_given
+    from learn2compress.core.rerun import composed
     from learn2compress.inputs.display_names import split_display_labels
     from learn2compress.inputs.model_files.kinds import check_model_file
 
+    out = at_home(out)
     for several in ("targets", "precision", "display_labels"):
         options[several] = options.get(several) or None
     names = Recipe.model_fields.keys() & options.keys()
     given = {name: str(value) if isinstance(value := options[name], Path) else value for name in names}
     if not options.get("resume"):
-        recipe = Recipe.compose(options.get("recipe"), options.get("settings", ()), given)
+        recipe, _ = composed(options.get("recipe"), options.get("settings", ()), given)
         Options.of(recipe)
         split_display_labels(recipe.display_labels)
         check_given(recipe.model_dump())

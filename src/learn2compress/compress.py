@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from learn2compress.core.cache import cache_folder
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import TargetsUnmetError
@@ -20,7 +20,6 @@ from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
 from learn2compress.core.recipe import RECIPE
 from learn2compress.core.target import Target
-from learn2compress.core.units import show_duration
 from learn2compress.core.version import __version__
 from learn2compress.export.convert import check_backend
 from learn2compress.inputs.checks import check_teacher_fits
@@ -42,6 +41,7 @@ from learn2compress.stages.baselines import (
 )
 from learn2compress.stages.budget import (
     decided_views,
+    mixed_for,
     mixed_seconds,
     planned_phases,
     search_seconds,
@@ -50,18 +50,18 @@ from learn2compress.stages.budget import (
 from learn2compress.stages.course import Course
 from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
-from learn2compress.stages.failures import legible_failures
+from learn2compress.stages.failures import legible_failures, tell_of_earlier
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
+from learn2compress.stages.labelling import Labelling
 from learn2compress.stages.metadata import described, write_measured
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import Lookout, Search
-from learn2compress.stages.training import Training, labelled
+from learn2compress.stages.training import Training
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
-from learn2compress.train.soft_labels import soft_labels
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.trainable import trainable
-from learn2compress.train.views import Views
 
 
 class Inputs(NamedTuple):
@@ -191,7 +191,7 @@ def compress(
     options = Options.of(asked.recipe)
     check_backend_available(options.backend, data=asked.data, test_data=asked.test_data, labels=asked.labels)
     if not (resume and asked.finished):
-        with run_folder(folder, asked.recipe) as run, legible_failures(run):
+        with legible_failures(folder), run_folder(folder, asked.recipe) as run:
             if not complete(run):
                 if asked.recipe.model:
                     check_model_file(Path(asked.recipe.model))
@@ -233,8 +233,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
     notes: list[str] = []
     keras.utils.set_random_seed(options.seed)
     progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
-    if run.resumed:
-        progress.note(f"going on with the unfinished run, after {show_duration(clock.elapsed)} of work")
+    tell_of_earlier(run, progress)
 
     with clock.stage("inputs"):
         dataset, teacher = load_inputs(task, asked, options, progress)
@@ -259,10 +258,9 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     with clock.stage("soft labels"):
         warn_of_short_budget(run, plans, dataset, baselines, rate, options, progress)
-        views = Views(dataset.train, decided_views(run, plans, teacher, dataset, rate, options))
-        soft, computed = soft_labels(labeller, views, dataset.classes, cache_folder(), progress)
-        cached = run.recall("views from the cache", lambda: views.spec.count - computed)
+        views = decided_views(run, teacher, dataset, rate, options)
 
+    labelling = Labelling(run, labeller, dataset, progress)
     training = Training(run.folder, options, progress, run.keep)
 
     with clock.stage("trial"):
@@ -272,8 +270,8 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             lambda: [
                 best_by_trial(
                     plans or planned(),
-                    views,
-                    soft,
+                    # What is labelled for the trial is shown later too, whichever plan is chosen.
+                    lambda tried: labelling.of(mixed_for(tried, views, options).whole),
                     dataset,
                     progress,
                     budget=options.budget_seconds,
@@ -282,10 +280,14 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                 )
             ],
         )
-        batches = labelled(plan, views, soft, options)
+
+    with clock.stage("soft labels"):
+        views = mixed_for([plan], views, options)
+        batches = LabelledViews(*labelling.of(views), plan.settings.batch_size, options.seed)
+        cached = labelling.cached(views)
 
     time = planned_phases(run, plan, dataset, baselines, rate, options)
-    elsewhere = Elsewhere(run, options.backend, views.spec, soft.paths, progress)
+    elsewhere = Elsewhere(run, options.backend, views, batches.soft.paths, progress)
 
     with clock.stage("joint training"):
         elsewhere.train("joint", time.joint_seconds)
@@ -305,14 +307,14 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             improved = improved_teacher(learning, teacher, dataset, run, progress)
             notes.append(improved.sentence)
             if improved.better and options.rounded_in_training:  # nothing else is trained after it
-                soft, _ = soft_labels(improved.labeller, views, dataset.classes, cache_folder(), progress)
-                batches = labelled(plan, views, soft, options)
+                anew = replace(labelling, labeller=improved.labeller)
+                batches = LabelledViews(*anew.of(views), plan.settings.batch_size, options.seed)
 
     with clock.stage("quantization-aware training"):
         elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)
         quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
-    course = Course(plan, batches.shown, cached, labelled_by, joint, tuning)
+    course = Course(plan, views, cached, labelled_by, joint, tuning)
     hand_over(
         run,
         asked,

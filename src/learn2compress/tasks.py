@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
@@ -60,7 +61,8 @@ def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
     enough = f"{per_class:.0f} training images a class are enough for students from scratch"
     reason = "asked for" if asked != "auto" else kept
     cuts = [] if uncut else [TeacherCuts(teacher, dataset, reason)]
-    prunings = [] if unpruned else [TeacherPrunings(teacher, dataset, reason, priced_by(options.targets))]
+    pruned = partial(TeacherPrunings, priced=priced_by(options.targets), importance=options.importance)
+    prunings = [] if unpruned else [pruned(teacher, dataset, reason)]
     if asked in ("cuts", "prunings"):
         return list(cuts if asked == "cuts" else prunings)
     if few or asked == "teacher":

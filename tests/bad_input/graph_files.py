@@ -103,6 +103,12 @@ def writes_file(tf: Any) -> None:
         tf.nn.softmax(scores, name="scores")
 
 
+def aborts(tf: Any) -> None:
+    scores = tf.reduce_mean(_image(tf), (1, 2))
+    with tf.control_dependencies([tf.raw_ops.Abort(error_msg="gone")]):
+        tf.nn.softmax(scores, name="scores")
+
+
 def not_frozen(tf: Any) -> None:
     weights = tf.compat.v1.get_variable("weights", (3, CLASSES), use_resource=False)
     tf.matmul(tf.reduce_mean(_image(tf), (1, 2)), weights, name="scores")
@@ -130,6 +136,7 @@ GRAPH_FILES: dict[str, Callable[[Path, Any], object]] = {
     "text.pb": bytes_of(b"this is not a graph\n"),
     "runs_python.pb": frozen_graph(runs_python),
     "writes_file.pb": frozen_graph(writes_file),
+    "aborts.pb": frozen_graph(aborts),
     "not_frozen.pb": frozen_graph(not_frozen),
     "of_vectors.pb": frozen_graph(of_vectors),
     "pixelwise.pb": frozen_graph(pixelwise),

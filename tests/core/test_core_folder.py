@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from learn2compress.core.cache import cache_folder
 from learn2compress.core.checkpoints import CHECKPOINTS, Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.folder import PARTS, check_folder, complete, run_folder, unfinished
+from learn2compress.core.processes import environment
 from learn2compress.core.recipe import Recipe
 
 
@@ -162,6 +167,43 @@ def test_a_run_that_was_killed_before_it_reached_anything_may_begin_otherwise(tm
     with run_folder(check_folder(tmp_path / "family"), ASKED.model_copy(update={"seed": 3})) as run:
         fill(run.staging, "new")
     assert {path.name for path in (tmp_path / "family").iterdir()} == set(PARTS)
+
+
+KILLED = """
+import contextlib, os, signal, sys
+from learn2compress.core.folder import check_folder, run_folder
+from learn2compress.core.recipe import Recipe
+
+out, stage, reached = sys.argv[1:]
+with run_folder(check_folder(out), Recipe(model="/teacher.keras", data="/photos")) as run:
+    if reached:
+        run.recall("plan", lambda: 1)
+    with run.clock.stage(stage) if stage else contextlib.nullcontext():
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def told(out: Path, error: type[BaseException] | None) -> tuple[bool, str | None]:
+    """Of a run that reaches something and ends so: whether it goes on, and what it knows of a kill before."""
+    found: list[tuple[bool, str | None]] = []
+    with contextlib.suppress(*filter(None, [error])), run_folder(check_folder(out), ASKED) as run:
+        found.append((run.resumed, run.killed_at))
+        with run.clock.stage("export"):
+            run.recall("export", lambda: 1)
+            if error:
+                raise error
+    return found[0]
+
+
+@pytest.mark.parametrize(("stage", "reached"), [("joint training", True), ("inputs", False), ("", False)])
+def test_only_the_next_process_is_told_of_one_that_was_killed(tmp_path: Path, stage: str, reached: bool) -> None:
+    out = tmp_path / "family"
+    command = [sys.executable, "-c", KILLED, str(out), stage, "reached" if reached else ""]
+    assert subprocess.run(command, env=environment(), check=False).returncode == -signal.SIGKILL
+    assert told(out, KeyboardInterrupt) == (reached, stage)
+    for error in (ValueError, None):
+        assert told(out, error) == (True, None)
+    assert unfinished(out) is None
 
 
 @pytest.mark.parametrize("moved", range(len(PARTS) + 1))

@@ -148,6 +148,7 @@ def test_every_key_can_be_set() -> None:
         "views.mirrored": "true",
         "views.mixed": "true",
         "training.optimizer": "sgd",
+        "importance": "activation energy",
     }
     values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax", "precision": "int8,float16"}
     numbers = {"views.count": 3, "training.batch_size": 8}

@@ -10,11 +10,16 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.units import (
     BYTES,
     COUNTS,
+    MILLISECONDS,
     duration_seconds,
     quantity,
+    rounded_up,
     show_bytes,
     show_count,
     show_duration,
+    show_milliseconds,
+    show_percent,
+    show_points,
 )
 
 
@@ -71,3 +76,37 @@ def test_sizes_are_shown_with_three_digits(size: float, shown: str) -> None:
 def test_a_shown_size_reads_back_within_half_a_percent(size: int) -> None:
     assert quantity(show_bytes(size), BYTES, "size", "100KB") == pytest.approx(size, rel=6e-3)
     assert quantity(show_count(size), COUNTS, "count", "10M") == pytest.approx(size, rel=6e-3)
+
+
+@given(size=st.integers(1, 10**12))
+def test_a_size_that_is_rounded_up_reads_back_no_smaller(size: int) -> None:
+    upward = rounded_up(size)
+    assert size <= upward <= max(size + 1, 1.0101 * size)
+    assert quantity(show_bytes(upward), BYTES, "size", "100KB") >= size
+    assert quantity(show_count(upward), COUNTS, "count", "10M") >= size
+
+
+@given(thousandths=st.integers(1, 10**9))
+def test_a_latency_that_is_rounded_up_reads_back_no_smaller(thousandths: int) -> None:
+    ms = thousandths / 1000
+    assert quantity(show_milliseconds(rounded_up(ms, 0.01)), MILLISECONDS, "latency", "5ms") >= ms
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (show_milliseconds(0.34567), "0.346 ms"),
+        (show_milliseconds(1234.4), "1234 ms"),
+        (show_percent(0.91964), "91.96%"),
+        (show_percent(0.5), "50%"),
+        (show_points(0.04), "4 points"),
+        (show_points(0.01), "1 point"),
+        (show_points(0.0004), "0.04 points"),
+    ],
+)
+def test_times_and_shares_are_shown_with_their_units(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_a_size_is_read_as_it_is_written() -> None:
+    assert quantity("64.1KB", BYTES, "size", "100KB") == 64_100

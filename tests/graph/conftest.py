@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -260,6 +260,48 @@ def _assert_slices(channels: Any, pruned: Any) -> None:
             np.testing.assert_array_equal(np.asarray(weight), np.asarray(whole)[np.ix_(*places)])
 
 
+# What gives nothing where it takes nothing.
+_PASSING = ("Activation", "Dropout", "Identity", "StochasticDepth")
+_SILENCED = ("BatchNormalization", "Conv2D", "Dense", "LayerScale")
+
+
+def _last_layer(graph: Any, block: Any) -> Any:
+    """The layer that alone makes what a block's branch adds, if zeros as its weights make it nothing; else None."""
+    from learn2compress.graph.calls import kind_of
+    from learn2compress.graph.walk import activation_name
+
+    producers = graph.producers()
+    (number,) = {*graph.calls[producers[block.output]].inputs} - {block.shortcut}
+    while producers.get(number) in block.calls:
+        call = graph.calls[producers[number]]
+        layer, linear = call.operation, activation_name(call.operation) in (None, "linear")
+        if kind_of(layer) not in _PASSING or not linear:
+            once = sum(other.operation is layer for other in graph.calls) == 1
+            scales = kind_of(layer) != "BatchNormalization" or layer.gamma is not None
+            return layer if kind_of(layer) in _SILENCED and linear and once and scales else None
+        number = call.inputs[0]
+    return None
+
+
+def _assert_blocks(channels: Any, inputs: Any, names: Iterable[str]) -> None:
+    """Without branches that add nothing, the outputs are the same; leaves the weights as they were."""
+    from learn2compress.core.choice import Choice
+    from learn2compress.graph.surgery import prune
+
+    last = {name: _last_layer(channels.graph, channels.block(name)) for name in names}
+    removed = frozenset(name for name, layer in last.items() if layer is not None)
+    if not removed:
+        return
+    weights = [w for name in removed for w in last[name].weights if not w.path.endswith("moving_variance")]
+    before = [np.asarray(weight).copy() for weight in weights]
+    for weight in weights:
+        weight.assign(0 * weight)
+    silenced = _outputs(channels.graph.model, inputs)
+    _assert_outputs(prune(channels, Choice(removed=removed)).model, inputs, silenced, 1e-5)
+    for weight, value in zip(weights, before, strict=True):
+        weight.assign(value)
+
+
 @pytest.fixture(scope="session")
 def check_pruning() -> Callable[..., Any]:
     """Checks what must hold for every model; changes its weights. Returns its channels."""
@@ -277,9 +319,12 @@ def check_pruning() -> Callable[..., Any]:
         _assert_costs(channels, Choice(), model)
         any_choice = _some_choice(channels, rng, exact=False)
         member = prune(channels, any_choice)
-        assert [got.shape for got in _outputs(member.model, inputs)] == [output.shape for output in before]
+        found = _outputs(member.model, inputs)
+        assert [got.shape for got in found] == [output.shape for output in before]
+        assert all(np.isfinite(got).all() for got in found)
         _assert_costs(channels, any_choice, member.model)
         _assert_slices(channels, member)
+        _assert_blocks(channels, inputs, any_choice.removed or [block.name for block in channels.blocks])
         exact_choice = _some_choice(channels, rng, exact=True)
         _silence(channels, exact_choice)
         _assert_outputs(prune(channels, exact_choice).model, inputs, _outputs(model, inputs), 1e-4)

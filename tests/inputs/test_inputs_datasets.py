@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 import unicodedata
 
 import numpy as np
@@ -13,6 +14,7 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.decode import Facts, ImageFile
+from learn2compress.train.views import Views, ViewSpec
 
 
 def arrays(n=40, classes=4, size=8, seed=0):
@@ -448,3 +450,24 @@ def test_flat_splits_are_not_taken_for_classes(make_folder):
     with pytest.raises(InputError, match="named like splits") as caught:
         load_dataset(make_folder({"train": 20, "test": 20}))
     assert caught.value.code == "dataset.no_class_folders"
+
+
+def test_photos_are_never_all_in_memory(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(120):
+        folder = tmp_path / f"class{number % 2}"
+        folder.mkdir(exist_ok=True)
+        pixels = random.integers(0, 256, (300, 300 + number, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    train = load_dataset(tmp_path, seed=0).train
+    held = 3 * int(np.prod(train.sizes, axis=1).sum())
+    views = Views(train, ViewSpec(2, (32, 32), 0))
+    tracemalloc.start()
+    try:
+        for view in range(2):
+            for indices in np.array_split(np.arange(len(train)), 8):
+                views.batch(view, indices)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < held / 4

@@ -308,11 +308,43 @@ def test_outputs_for_classes_that_the_data_lacks_are_left_out(keras, make, datas
         load_teacher(model, dataset=dataset, preprocess="raw")
 
 
-@pytest.mark.parametrize("end", ["layer", "activation", "operation", "nested", "cast"])
+def behind_code(keras, model):
+    """A model that calls another, and shows no graph."""
+
+    class Caller(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def call(self, images):
+            return self.inner(images)
+
+    return Caller()
+
+
+def squash(x):
+    """A sigmoid that only its code tells of."""
+    return 1 / (1 + 2.0**-x)
+
+
+def own_layer(keras):
+    class Squash(keras.layers.Layer):
+        def call(self, x):
+            return squash(x)
+
+    return Squash()
+
+
+ENDS = ["layer", "activation", "operation", "nested", "cast", "subclassed", "lambda", "own layer", "own function"]
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_sigmoids_are_told_from_logits_wherever_they_are_made(keras, dataset, end):
     layers = keras.layers
     inputs = keras.Input((8, 8, 3))
-    dense = layers.Dense(3, activation="sigmoid" if end in ("layer", "nested", "cast") else None)
+    made = dict.fromkeys(("activation", "operation", "lambda", "own layer"))
+    made["own function"] = squash
+    dense = layers.Dense(3, activation=made.get(end, "sigmoid"))
     x = dense(layers.GlobalAveragePooling2D()(inputs))
     if end == "activation":
         x = layers.Activation("sigmoid")(x)
@@ -320,8 +352,23 @@ def test_sigmoids_are_told_from_logits_wherever_they_are_made(keras, dataset, en
         x = keras.ops.sigmoid(x)
     if end == "cast":
         x = layers.Activation("linear", dtype="float32")(x)
+    if end == "lambda":
+        x = layers.Lambda(squash)(x)
+    if end == "own layer":
+        x = own_layer(keras)(x)
     model = keras.Model(inputs, x)
     dense.set_weights([0.05 * np.eye(3), -6.0 * np.ones(3)])
     if end == "nested":
         model = keras.Sequential([inputs, layers.Rescaling(1.0), model])
+    if end == "subclassed":
+        model = behind_code(keras, model)
     assert load_teacher(model, dataset=dataset, preprocess="raw").outputs == "scores"
+
+
+def test_logits_may_lie_in_0_to_1_where_the_end_can_be_read(keras, dataset):
+    model = pooled(keras, (8, 8, 3), 3)
+    model.set_weights([0.003 * np.eye(3), np.zeros(3)])
+    assert load_teacher(model, dataset=dataset, preprocess="raw").outputs == "logits"
+    # The same answers of a model that shows nothing of itself.
+    hidden = behind_code(keras, model)
+    assert load_teacher(hidden, dataset=dataset, preprocess="raw").outputs == "scores"

@@ -33,6 +33,18 @@ def test_a_process_that_aborts_is_an_error_that_names_file_and_signal(
     with pytest.raises(InputError, match=r"a\.tflite was ended by SIGABRT: bad tensor") as caught:
         ask(module, {}, about="a.tflite", timeout_seconds=60)
     assert caught.value.code == "measure.crashed"
+    assert "damaged" in caught.value.fix
+
+
+def test_of_a_process_that_was_killed_it_is_not_the_file_that_is_suspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = worker(tmp_path, monkeypatch, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(InputError, match=r"a\.tflite was ended by SIGKILL") as caught:
+        ask(module, {}, about="a.tflite", timeout_seconds=60)
+    assert caught.value.code == "measure.crashed"
+    assert "memory may have run out" in caught.value.fix
+    assert "damaged" not in caught.value.fix
 
 
 def test_a_process_that_fails_is_an_error_with_its_last_words(

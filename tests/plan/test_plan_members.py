@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ def ladders(draw: st.DrawFn) -> list[Candidate]:
     return found
 
 
+NONE = "Nothing was trained."
 LADDER = [candidate(n, 10_000 * n, 10**6 * n) for n in range(1, 41)]
 targets = st.lists(
     st.one_of(
@@ -146,6 +148,15 @@ def test_within_bounds_on_size_and_work_the_member_with_most_of_both_is_taken(
     assert all(worth >= c.cost.size_bytes * c.cost.macs for c in fitting)
 
 
+def test_a_member_of_other_proportions_stands_alone_where_no_other_is_within_the_bounds() -> None:
+    bounds = parsed(["size<=20KB", "macs<=2M"])
+    even, thin = [candidate(2, 30_000, 10**6), candidate(3, 50_000, 3 * 10**6)], candidate(1, 20_000, 10**6)
+    (chosen,) = choose_members(even, bounds, 3, 1e5, [thin])
+    assert chosen.cost == thin.cost
+    with pytest.raises(TargetsUnmetError):
+        choose_members(even, bounds, 3, 1e5)
+
+
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
@@ -160,30 +171,87 @@ def test_other_proportions_are_looked_at_only_for_bounds_on_size_and_work(texts:
     assert bounds_work_and_size(parsed(texts)) == expected
 
 
-@pytest.mark.parametrize(("text", "value"), [("size<=9999", "10000"), ("macs<=999999", "1000000")])
-def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(text: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "has", "enough", "excess"),
+    [
+        ("size<=8KB", "size 10 kB, 1.25 times that", "size<=10KB", 0.25),
+        ("macs<=500K", "1 M MACs, 2 times that", "macs<=1M", 1.0),
+    ],
+)
+def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(
+    text: str, has: str, enough: str, excess: float
+) -> None:
     with pytest.raises(TargetsUnmetError) as caught:
         choose_members(LADDER, parsed([text]), 3, 360_000)
     assert caught.value.code == "targets.out_of_reach"
-    assert f"<={value}" in caught.value.fix
-    metric = text.partition("<=")[0]
-    assert largest_within(LADDER, Target.parse(f"{metric}<={value}")).spec.name == "w1"
+    assert caught.value.what == (
+        f"The target {text} can't be met: the smallest member that can be built here has {has}. {NONE}"
+    )
+    assert f"ask for at least {enough} " in caught.value.fix
+    assert caught.value.excess == pytest.approx(excess)
+    assert largest_within(LADDER, Target.parse(enough)).spec.name == "w1"
 
 
-def test_bounds_that_can_be_kept_one_by_one_and_not_together_are_refused() -> None:
+def test_bounds_that_can_be_kept_one_by_one_and_not_together_are_refused_with_the_nearest_member() -> None:
     thin = candidate(1, 10_000, 9 * 10**6)
-    flat = candidate(2, 90_000, 10**6)
-    assert largest_within([thin, flat], *parsed(["size<=95KB", "macs<=2M"])) is flat
-    with pytest.raises(TargetsUnmetError, match="size<=20KB and macs<=2M at once") as caught:
-        choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6)
-    assert caught.value.code == "targets.out_of_reach"
+    near = candidate(2, 23_456, 2_200_000)
+    flat = candidate(3, 90_000, 10**6)
+    assert largest_within([thin, near, flat], *parsed(["size<=95KB", "macs<=2M"])) is flat
+    with pytest.raises(TargetsUnmetError) as caught:
+        choose_members([thin, near, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6)
+    error = caught.value
+    assert error.code == "targets.out_of_reach"
+    assert error.what == (
+        "No member that can be built here is within size<=20KB and macs<=2M at once: the nearest, w2, has "
+        f"size 23.5 kB, off by 3.46 kB; 2.2 M MACs, off by 200 k MACs. {NONE}"
+    )
+    assert error.fix == "ask for size<=23.5KB and macs<=2.2M or so."
+    assert error.excess == pytest.approx(0.1728 + 0.1)
+
+
+def test_of_the_nearest_member_a_bound_that_it_keeps_stays_as_it_is() -> None:
+    thin, flat = candidate(1, 10_000, 3 * 10**6), candidate(2, 90_000, 10**6)
+    with pytest.raises(TargetsUnmetError) as caught:
+        largest_within([thin, flat], *parsed(["size<=20KB", "macs<=2M", "accuracy>=0.9"]))
+    assert "the nearest, w1, has size 10 kB; 3 M MACs, off by 1 M MACs." in caught.value.what
+    assert caught.value.fix == "ask for size<=20KB and macs<=3M or so."
+
+
+def test_the_nearest_member_may_be_of_other_proportions() -> None:
+    thin, flat, near = candidate(1, 10_000, 9 * 10**6), candidate(2, 90_000, 10**6), candidate(3, 21_000, 2 * 10**6)
+    with pytest.raises(TargetsUnmetError, match="the nearest, w3, has size 21 kB, off by 1 kB; 2 M MACs"):
+        choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6, [near])
+
+
+@given(
+    costs=st.lists(st.tuples(*[st.integers(1, 10**9)] * 3), min_size=1, max_size=5),
+    bounds=st.tuples(*[st.integers(1, 10**9)] * 3),
+)
+def test_the_bounds_that_are_named_instead_are_kept_by_a_candidate(
+    costs: list[tuple[int, ...]], bounds: tuple[int, ...]
+) -> None:
+    found = [
+        Candidate(candidate(number, size, macs).spec, Cost(size, macs, size, latency_ms=thousandths / 1000))
+        for number, (size, macs, thousandths) in enumerate(costs, 1)
+    ]
+    size, macs, thousandths = bounds
+    asked = parsed([f"size<={size}", f"macs<={macs}", f"latency<={thousandths / 1000}ms"])
+    for _ in range(4):  # each of the bounds by itself, and all together
+        try:
+            assert largest_within(found, *asked) in found
+            return
+        except TargetsUnmetError as error:
+            named = {target.metric: target for target in parsed(re.findall(r"[a-z]+<=[0-9.e+]+[A-Za-z]*", error.fix))}
+            assert named
+            asked = [named.get(target.metric, target) for target in asked]
+    assert largest_within(found, *asked) in found
 
 
 def test_a_member_is_within_a_measured_bound() -> None:
     timed = [replace(c, cost=replace(c.cost, latency_ms=c.cost.macs / 1e7)) for c in LADDER]
     (large, small) = choose_members(timed, parsed(["latency<=2.05ms", "size<=300KB", "size<=40KB"]), 2, 1e6)
     assert (large.spec.channels, small.spec.channels) == ((20,), (4,))
-    with pytest.raises(TargetsUnmetError, match="2 times that") as caught:
+    with pytest.raises(TargetsUnmetError, match=r"has latency 0\.1 ms, 2 times that\. Nothing") as caught:
         choose_members(timed, parsed(["latency<=50us"]), 1, 1e6)
     assert "latency<=0.1ms" in caught.value.fix
 

@@ -12,6 +12,7 @@ from learn2compress.core.family import (
     DatasetSummary,
     Environment,
     Family,
+    Latency,
     Member,
     Model,
     Verification,
@@ -75,6 +76,14 @@ def unmet(family: Family) -> Callable[..., str]:
     return lambda *texts: unmet_targets(family, [Target.parse(text) for text in texts])
 
 
+@pytest.fixture(scope="module")
+def measured(family: Family) -> Family:
+    """The same, with what each takes: 2.5 ms and 3 MB, 1.25 ms and 1.5 MB."""
+    taken = [{"latency_ms": Latency(median=2.5 / n, p90=3.0), "peak_memory_bytes": 3_000_000 // n} for n in (1, 2)]
+    members = [member.model_copy(update=more) for member, more in zip(family.members, taken, strict=True)]
+    return family.model_copy(update={"members": tuple(members)})
+
+
 @pytest.mark.parametrize(
     "text", ["size<=90KB", "size<=1MB", "macs<=2M", "accuracy>=0.92", "accuracy>=0.5", "drop<=0.0101", "drop<=20%"]
 )
@@ -83,39 +92,46 @@ def test_a_bound_that_some_member_holds_is_met(unmet: Callable[..., str], text: 
 
 
 @pytest.mark.parametrize(
-    ("text", "nearest", "off"),
+    ("text", "has"),
     [
-        ("size<=80KB", "90000", "1e+04"),
-        ("macs<=1M", "1.8e+06", "8e+05"),
-        ("accuracy>=0.95", "0.92", "0.03"),
-        ("drop<=0.5%", "0.01", "0.005"),
+        ("size<=80KB", "small, has size 90 kB, off by 10 kB"),
+        ("macs<=1M", "small, has 1.8 M MACs, off by 800 k MACs"),
+        ("latency<=1ms", "small, has latency 1.25 ms, off by 0.25 ms"),
+        ("memory<=1MB", "small, has memory 1.5 MB, off by 500 kB"),
+        ("accuracy>=0.95", "large, has accuracy 92%, off by 3 points"),
+        ("accuracy>=93%", "large, has accuracy 92%, off by 1 point"),
+        ("accuracy>=0.9204", "large, has accuracy 92%, off by 0.04 points"),
+        ("drop<=0.5%", "large, has drop 1 point, off by 0.5 points"),
     ],
 )
 def test_a_bound_that_no_member_holds_is_named_with_the_nearest_value_and_the_gap(
-    unmet: Callable[..., str], text: str, nearest: str, off: str
+    measured: Family, text: str, has: str
 ) -> None:
-    said = unmet(text)
-    assert said.count("No member meets") == 1
-    assert text in said
-    assert f"has {nearest}" in said
-    assert f"off by {off}" in said
+    assert unmet_targets(measured, [Target.parse(text)]) == f"No member meets {text}: the nearest, {has}."
 
 
 def test_bounds_on_different_metrics_hold_for_one_member_or_are_not_met(unmet: Callable[..., str]) -> None:
     assert unmet("size<=300KB", "accuracy>=0.92") == unmet("size<=90KB", "accuracy>=0.88") == ""
-    said = unmet("size<=90KB", "accuracy>=0.92")
-    assert "size<=90KB and accuracy>=0.92 at once: the nearest, small, has accuracy 0.88, off by 0.04" in said
+    assert unmet("size<=90KB", "accuracy>=0.92") == (
+        "No member meets size<=90KB and accuracy>=0.92 at once: the nearest, small, has accuracy 88%, off by "
+        "4 points."
+    )
+    assert unmet("size<=80KB", "drop<=4%") == (
+        "No member meets size<=80KB and drop<=4% at once: the nearest, small, has size 90 kB, off by 10 kB; "
+        "drop 5 points, off by 1 point."
+    )
     # Two bounds on the size ask for two members, and the accuracy for the larger.
     assert unmet("size<=90KB", "size<=300KB", "accuracy>=0.92") == ""
 
 
-def test_what_was_not_measured_is_within_no_bound(unmet: Callable[..., str]) -> None:
-    assert "latency<=5ms" in unmet("latency<=5ms")
-    assert "memory<=1MB" in unmet("memory<=1MB")
+@pytest.mark.parametrize("text", ["latency<=5ms", "memory<=1MB"])
+def test_what_was_not_measured_is_within_no_bound(unmet: Callable[..., str], text: str) -> None:
+    metric = text.partition("<=")[0]
+    assert unmet(text) == f"No member meets {text}: the nearest, large, has no measured {metric}."
 
 
 def test_the_accuracy_that_counts_is_that_of_the_test_split(unmet: Callable[..., str]) -> None:
-    assert "0.92" in unmet("accuracy>=0.98")
+    assert "has accuracy 92%" in unmet("accuracy>=0.98")
 
 
 def judged(family: Family, *validation: float) -> list[str]:

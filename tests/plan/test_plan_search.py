@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -22,7 +23,9 @@ from learn2compress.plan.search import (
     spread,
 )
 
-LADDER = [Candidate(MemberSpec(f"w{n}", "fresh", 1.0, (8, 8)), Cost(n, n, 1000 * n)) for n in range(1, 101)]
+LADDER = [
+    Candidate(MemberSpec(f"w{n}", "fresh", 1.0, (8, 8), channels=(n, n)), Cost(n, n, 1000 * n)) for n in range(1, 101)
+]
 
 
 def test_only_bounds_on_quality_ask_for_a_search() -> None:
@@ -47,7 +50,10 @@ def test_what_is_looked_at_lies_in_the_gaps(places: set[int]) -> None:
 
 
 UNEVEN = [
-    Candidate(MemberSpec(f"u{size}-{macs}", "fresh", 1.0, (8, 8)), Cost(size, macs, 1000 * size))
+    Candidate(
+        MemberSpec(f"u{size}-{macs}", "fresh", 1.0, (8, 8), channels=(size, 100 + macs)),
+        Cost(size, macs, 1000 * size),
+    )
     for size in range(5, 100, 5)
     for macs in (size, 3 * size)
 ]
@@ -66,6 +72,14 @@ def test_members_of_other_proportions_are_looked_at_over_the_whole_range_of_macs
     if len(found) > 2:
         reached, macs = [c.cost.macs for c in found], [c.cost.macs for c in inside]
         assert max(reached) / min(reached) > (max(macs) / min(macs)) ** 0.4
+
+
+def test_a_member_of_other_proportions_that_is_trained_is_not_looked_at_under_another_name() -> None:
+    twin, other = UNEVEN[10:12]
+    trained = replace(twin, spec=replace(twin.spec, name="small", targets=("size<=30KB",)))
+    assert of_other_proportions([twin, other], [LADDER[99], trained, LADDER[0]]) == [other]
+    elsewhere = replace(twin, spec=replace(twin.spec, input_size=(4, 4)))
+    assert of_other_proportions([elsewhere], [LADDER[99], trained, LADDER[0]]) == [elsewhere]
 
 
 FOUND = [

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+
+from learn2compress.core.recipe import Importance
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -157,6 +160,55 @@ def test_a_step_is_one_of_size_or_of_work() -> None:
     assert not _smaller(Cost(991, 9_901, 991), whole)
 
 
+class Blank:
+    """A thousand images with nothing on them."""
+
+    labels = np.zeros(1000, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: Any, size: tuple[int, int]) -> Any:
+        return np.zeros((len(indices), *size, 3), np.uint8)
+
+
+# ResNet-56 and EfficientNet-Lite0 on small images, the latter and ResNet-50 on large ones, and what does more still.
+@pytest.mark.parametrize(
+    ("macs", "judged", "silenced"),
+    [(126e6, 640, 64), (71e6, 640, 64), (385e6, 640, 64), (4.1e9, 128, 64), (40e9, 128, 16)],
+)
+def test_fewer_images_are_looked_at_where_the_teacher_does_much_for_each(
+    source: Any, monkeypatch: pytest.MonkeyPatch, macs: float, judged: int, silenced: int
+) -> None:
+    from learn2compress.sources import prunings
+
+    looked_at = []
+
+    def judge(measure: Any, channels: Any, batches: Any) -> Any:
+        looked_at.append(sum(len(pixels) for pixels, _ in batches))
+        return {group.index: np.arange(1.0, group.size + 1) for group in channels.prunable}, {}
+
+    def silence(channels: Any, scores: Any, pixels: Any) -> Any:
+        looked_at.append(len(pixels))
+        return dict.fromkeys(scores, 1.0)
+
+    monkeypatch.setattr(prunings.Taylor, "with_blocks", judge)
+    monkeypatch.setattr(prunings, "agreements", silence)
+    dataset = SimpleNamespace(train=Blank(), classes=CLASSES)
+    made = prunings.TeacherPrunings(source._teacher, dataset, "asked for")
+    made.channels, made._macs = source.channels, round(macs)
+    assert made.order.removals
+    assert looked_at == [judged, silenced]
+
+
+def test_the_guard_runs_on_the_fewer_images_the_more_groups_there_are() -> None:
+    from learn2compress.sources.prunings import _affordable
+
+    # Of what a run takes, at most so much for all groups: 64 images for 40 groups of EfficientNet-Lite0.
+    counts = [_affordable(1e12, groups * 385_000_000, 16, 64) for groups in (0, 1, 40, 80, 1000)]
+    assert counts == [64, 64, 64, 32, 16]
+
+
 def test_jointly_trained_members_stay_slices_of_the_widest(source: Any) -> None:
     import keras
 
@@ -221,3 +273,20 @@ def test_recalibration_sets_the_statistics_to_those_of_the_batches(source: Any) 
     means = [np.asarray(stem((pixels.astype(np.float32) - 128) / 128)).mean(axis=(0, 1, 2)) for pixels in batches]
     np.testing.assert_allclose(np.asarray(norm.moving_mean), np.mean(means, axis=0), atol=1e-4)
     assert norm.momentum == momentum
+
+
+@pytest.mark.parametrize("importance", get_args(Importance))
+def test_each_measure_of_importance_orders_the_removals(source: Any, importance: str) -> None:
+    from learn2compress.sources.prunings import TeacherPrunings
+
+    made = TeacherPrunings(source._teacher, source._dataset, "asked for", importance=importance)
+    candidates = made.candidates()
+    assert len(candidates) > 3
+    assert candidates[-1].cost.macs < candidates[0].cost.macs
+    assert any(removal.block for removal in made.order.removals) is (importance == "Taylor")
+
+
+def test_a_recipe_names_the_measures_that_there_are() -> None:
+    from learn2compress.train.importance import MEASURES
+
+    assert set(get_args(Importance)) == set(MEASURES)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
+import signal
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +16,14 @@ import pytest
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.folder import check_folder, run_folder
+from learn2compress.core.progress import Event, Progress
+from learn2compress.export import convert
 from learn2compress.export.convert import check_backend
+from learn2compress.stages import elsewhere, training_process
 from learn2compress.stages.asked import asked_for
-from learn2compress.stages.failures import legible_failures
+from learn2compress.stages.elsewhere import Elsewhere, TrainingJob
+from learn2compress.stages.failures import legible_failures, tell_of_earlier
+from learn2compress.train.views import ViewSpec
 
 NOTHING = dict.fromkeys(("model", "data", "test_data", "labels"))
 
@@ -76,25 +86,106 @@ def test_an_unfinished_run_says_what_was_asked_for(tmp_path: Path) -> None:
         asked(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "file"), "disk.full"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded", "file"), "disk.full"),
-        (MemoryError(), "memory.exhausted"),
-        (type("ResourceExhaustedError", (Exception,), {})(), "memory.exhausted"),
-    ],
-)
+OUT_OF_MEMORY = [
+    MemoryError(),
+    type("ResourceExhaustedError", (Exception,), {})(),
+    type("JaxRuntimeError", (RuntimeError,), {})("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+]
+FAILURES = [
+    (OSError(errno.ENOSPC, "No space left on device", "file"), "disk.full"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded", "file"), "disk.full"),
+    *((error, "memory.exhausted") for error in OUT_OF_MEMORY),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES)
 def test_a_full_disk_and_used_up_memory_are_named_with_the_way_on(tmp_path: Path, error: Any, code: str) -> None:
-    with pytest.raises(InputError) as caught, legible_failures(Checkpoints(tmp_path)):
+    with pytest.raises(InputError) as caught, legible_failures(tmp_path):
         raise error
     assert caught.value.code == code
     assert "same command again" in caught.value.fix
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), ValueError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(("error", "code"), FAILURES)
+def test_so_they_are_by_the_process_that_trains_on_another_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    said: list[dict[str, Any]] = []
+
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(training_process, "train", fail)
+    monkeypatch.setattr(training_process, "_say", lambda **message: said.append(message))
+    monkeypatch.setattr(training_process, "_end_with_the_parent", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    job = TrainingJob("joint", "recipe.toml", "chosen", "chosen", {}, (), 0.0)
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), json.dumps(asdict(job))])
+    assert training_process.main() == 0
+    ((found, _, fix),) = [message["error"] for message in said]
+    assert found == code
+    assert "same command again" in fix
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "fix"),
+    [
+        (
+            "print(json.dumps({'error': ['disk.full', 'It is full.', 'free some disk.']}))",
+            "disk.full",
+            "free some disk",
+        ),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "training.process_ended", "so again, memory may be short"),
+        ("sys.exit(1)", "training.process_ended", "so again, begin anew without --backend"),
+    ],
+)
+def test_what_ended_the_process_that_trains_decides_what_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, code: str, fix: str
+) -> None:
+    script = [sys.executable, "-c", f"import json, os, signal, sys; {end}"]
+    monkeypatch.setattr(elsewhere, "command", lambda module, *arguments: script)
+    place = Elsewhere(Checkpoints(tmp_path), "jax", ViewSpec(1, (8, 8), 0, False), (), Progress())
+    with pytest.raises(InputError) as caught:
+        place.train("joint", 0.0)
+    assert caught.value.code == code
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_memory_that_runs_out_in_a_conversion_says_nothing_of_the_model(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail() -> bytes:
+        raise error
+
+    converter = SimpleNamespace(target_spec=SimpleNamespace(), convert=fail)
+    monkeypatch.setattr(convert, "_converter", lambda call, size: converter)
+    with pytest.raises(type(error)):
+        convert.to_float32(lambda pixels: pixels, (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [("joint training", ["killed while it was at joint training; if"]), ("", ["killed; if"]), (None, [])],
+)
+def test_a_process_warns_of_the_one_before_it_that_was_killed(
+    tmp_path: Path, stage: str | None, said: list[str]
+) -> None:
+    events: list[Event] = []
+    run = Checkpoints(tmp_path)
+    run.killed_at = stage
+    tell_of_earlier(run, Progress(events.append))
+    assert [event.kind for event in events] == ["warning"] * len(said)
+    for event, words in zip(events, said, strict=True):
+        assert words in event.message
+        assert "memory may have run out" in event.message
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EACCES, "denied"), ValueError("x"), RuntimeError("INTERNAL: x"), KeyboardInterrupt()]
+)
 def test_other_errors_stay_what_they_are(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), legible_failures(Checkpoints(tmp_path)):
+    with pytest.raises(type(error)), legible_failures(tmp_path):
         raise error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,45 +110,32 @@ def test_nothing_is_said_where_the_steps_are_given_or_a_plan_is_chosen_already(
         ("20m", ["cuts"], {"mixed": True, "count": 3}, 3, True),
     ],
 )
-def test_students_that_train_for_long_are_shown_mixed_views(
+def test_students_that_train_for_long_and_who_asks_for_them_are_shown_mixed_views(
     run: Checkpoints, budget: str, kinds: list[str], asked: dict[str, Any], count: int, mixed: bool
 ) -> None:
-    from learn2compress.stages.budget import decided_views
+    from learn2compress.stages.budget import decided_views, mixed_for
     from learn2compress.train.views import ViewSpec
 
     teacher: Any = SimpleNamespace(input_size=(32, 32))
     dataset: Any = SimpleNamespace(train=range(IMAGES))
     options = Options.of(Recipe(budget=budget, views=ViewsRecipe(mirrored=True, **asked)))
     plans: Any = [SimpleNamespace(kind=kind) for kind in kinds]
-    expected = ViewSpec(count, (32, 32), 0, True, mixed)
-    assert decided_views(run, plans, teacher, dataset, 1000.0, options) == expected
-    # A run that goes on has chosen among its plans, and reads no other.
-    assert decided_views(run, [], teacher, dataset, 1.0, options) == expected
+    decided = decided_views(run, teacher, dataset, 1000.0, options)
+    assert decided == ViewSpec(count, (32, 32), 0, True)
+    assert mixed_for(plans, decided, options) == replace(decided, mixed=mixed)
+    # A run that goes on does not ask again how fast the teacher is.
+    assert decided_views(run, teacher, dataset, 1.0, options) == decided
 
 
-def test_a_teacher_that_is_trained_along_is_shown_no_images_without_a_label(run: Checkpoints) -> None:
+def test_a_teacher_that_is_trained_along_is_shown_no_images_without_a_label() -> None:
     from learn2compress.core.errors import InputError
-    from learn2compress.stages.budget import decided_views
+    from learn2compress.stages.budget import mixed_for
+    from learn2compress.train.views import ViewSpec
 
-    nothing: Any = SimpleNamespace(input_size=(32, 32))
     plans: Any = [SimpleNamespace(kind="students")]
-    options = Options.of(Recipe(budget="60m", teacher="joint", views=ViewsRecipe(count=8, mirrored=True)))
-    assert not decided_views(run, plans, nothing, nothing, 1000.0, options).mixed
+    views = ViewSpec(8, (32, 32), 0)
+    assert mixed_for(plans, views, Options.of(Recipe())).mixed
+    assert not mixed_for(plans, views, Options.of(Recipe(teacher="joint"))).mixed
     with pytest.raises(InputError) as caught:
         Options.of(Recipe(teacher="joint", views=ViewsRecipe(mixed=True)))
     assert caught.value.code == "option.mixed_views"
-
-
-@pytest.mark.parametrize(
-    ("kind", "asked", "shown"), [("students", None, True), ("cuts", None, False), ("cuts", True, True)]
-)
-def test_what_is_cut_out_of_a_teacher_sees_mixed_views_only_where_they_are_asked_for(
-    kind: str, asked: bool | None, shown: bool
-) -> None:
-    from learn2compress.stages.training import labelled
-    from learn2compress.train.views import Views, ViewSpec
-
-    plan: Any = SimpleNamespace(kind=kind, settings=SimpleNamespace(batch_size=4))
-    views: Any = Views(Split(8), ViewSpec(4, (32, 32), 0, mixed=True))  # type: ignore[arg-type]
-    nothing: Any = None
-    assert labelled(plan, views, nothing, Options.of(Recipe(views=ViewsRecipe(mixed=asked)))).mixed is shown

@@ -13,7 +13,7 @@ import pytest
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import ConversionError, VerificationError
-from learn2compress.core.family import Mixed, Verification
+from learn2compress.core.family import Accuracy, Member, Mixed, Verification
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Event, Progress
@@ -176,3 +176,35 @@ def test_a_member_whose_int8_fails_too_is_left_out_for_what_is_wrong_with_that(e
     with pytest.raises(VerificationError, match=r"small is left out\. Other 2\.") as caught:
         export(Progress(), after=other)
     assert caught.value.code == "verify.none"
+
+
+def finished(name: str, size: int, validation: float) -> Member:
+    """A member as the family describes it."""
+    return Member(
+        name=name,
+        file=f"models/{name}.tflite",
+        keras_file=f"models/{name}.keras",
+        size_bytes=size,
+        accuracy=Accuracy(validation=validation, test=0.9, validation_examples=30, test_examples=60),
+        width=1.0,
+        depth=2,
+        input_size=(SIDE, SIDE),
+        float_accuracy_validation=validation,
+        float_accuracy_test=0.9,
+        verification=Verification(images=30, top1_agreement=1.0, max_probability_difference=0.0),
+    )
+
+
+def test_of_a_member_that_has_collapsed_the_run_warns_and_the_family_tells(bright: Callable[[int], Any]) -> None:
+    from learn2compress.stages.baselines import warn_of_collapses
+
+    dataset, events = bright(SIDE), list[Event]()
+    members = [finished("large", 300_000, 0.8), finished("small", 90_000, 0.6)]  # of three classes half way is 61.7 %
+    teacher = finished("teacher", 900_000, 0.9)
+    (said,) = warn_of_collapses(members, teacher, dataset, Progress(events.append))
+    assert said.startswith("small has collapsed")
+    assert "nearest member that holds is large" in said
+    assert [(event.kind, event.message) for event in events] == [("warning", said)]
+    events.clear()
+    assert not warn_of_collapses(members[:1], teacher, dataset, Progress(events.append))
+    assert not events

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learn2compress.core.errors import ConversionError, InputError, L2CError, TargetsUnmetError
+from learn2compress.core.errors import (
+    EXIT_INPUT,
+    EXIT_TARGETS,
+    ConversionError,
+    InputError,
+    L2CError,
+    TargetsUnmetError,
+)
 from learn2compress.core.options import Options
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.core.recipe import Recipe
@@ -173,14 +180,14 @@ class Failing:
 
 @pytest.fixture(scope="module")
 def after(bright: Callable[[int], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
-    """The plans of two sources, of which the first fails."""
+    """The plans of sources that fail with these errors, and of one after them that does not."""
     from learn2compress.sources.fresh import FreshStudents
     from learn2compress.stages.planning import plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
-    def planned(error: L2CError, progress: Progress = SILENT) -> list[Any]:
+    def planned(*errors: L2CError, others: bool = True, progress: Progress = SILENT) -> list[Any]:
         teacher, dataset = BlackBox(), bright(SIZE)
-        sources = [Failing(error), FreshStudents(teacher, dataset, "for the test")]
+        sources = [*map(Failing, errors), *[FreshStudents(teacher, dataset, "for the test")] * others]
         task = replace(IMAGE_CLASSIFICATION, sources=lambda *_: sources)
         recipe = Recipe.model_construct(budget="1m", route="auto", students=1, targets=["macs<=10M"])
         return plan_families(task, teacher, dataset, Options.of(recipe), tmp_path_factory.mktemp("plan"), progress)
@@ -202,7 +209,7 @@ def test_a_source_that_gives_no_members_leaves_it_to_the_others(
     after: Callable[..., list[Any]], error: L2CError
 ) -> None:
     events: list[Event] = []
-    (found,) = after(error, Progress(events.append))
+    (found,) = after(error, progress=Progress(events.append))
     assert found.route == "fresh"
     assert any(error.what in event.message for event in events)
 
@@ -212,3 +219,28 @@ def test_what_says_nothing_of_the_source_ends_the_run(after: Callable[..., list[
     with pytest.raises(InputError) as caught:
         after(InputError(code, "Measuring was stopped."))
     assert caught.value.code == code
+
+
+REFUSED = InputError("route.teacher_refused", "It can't be pruned.")
+FAR = TargetsUnmetError("targets.out_of_reach", "The smallest takes three times that.", excess=2.0)
+NEAR = TargetsUnmetError("targets.out_of_reach", "The smallest takes a tenth more.", excess=0.1)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([REFUSED, FAR], FAR),
+        ([FAR, REFUSED], FAR),
+        ([FAR, NEAR], NEAR),
+        ([NEAR, FAR], NEAR),
+        ([REFUSED, FAR, NEAR], NEAR),
+        ([REFUSED, ConversionError("export.failed", "The converter refused it.")], REFUSED),
+    ],
+)
+def test_where_no_source_gives_members_it_ends_with_the_bound_that_comes_nearest_to_being_kept(
+    after: Callable[..., list[Any]], errors: list[L2CError], expected: L2CError
+) -> None:
+    with pytest.raises(L2CError) as caught:
+        after(*errors, others=False)
+    assert caught.value is expected
+    assert caught.value.exit_code == (EXIT_TARGETS if isinstance(expected, TargetsUnmetError) else EXIT_INPUT)

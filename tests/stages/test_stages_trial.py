@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -66,15 +67,24 @@ def test_a_short_budget_plans_one_source_and_a_long_one_all(teacher: Any, datase
 
 def test_fewer_members_than_asked_for_are_told_of(teacher: Any, dataset: Any, tmp_path: Any) -> None:
     events: list[Event] = []
-    (plan,) = planned(teacher, dataset, tmp_path, "5m", students=7, progress=Progress(events.append))
+    (plan,) = planned(teacher, dataset, tmp_path, "5m", "cuts", students=7, progress=Progress(events.append))
     warnings = [event.message for event in events if event.kind == "warning"]
     assert warnings == [
         f"{len(plan.specs)} members instead of 7: no more cuts of the teacher differ enough from one another. "
         "--from fresh gives more."
     ]
     events.clear()
-    planned(teacher, dataset, tmp_path, "5m", students=len(plan.specs), progress=Progress(events.append))
+    planned(teacher, dataset, tmp_path, "5m", "cuts", students=len(plan.specs), progress=Progress(events.append))
     assert not any(event.kind == "warning" for event in events)
+
+
+def test_where_the_first_source_gives_too_few_a_short_budget_looks_at_the_next(
+    teacher: Any, dataset: Any, tmp_path: Any
+) -> None:
+    events: list[Event] = []
+    (plan,) = planned(teacher, dataset, tmp_path, "5m", students=7, progress=Progress(events.append))
+    assert (plan.kind, len(plan.specs)) == ("prunings", 7)
+    assert any(re.match("cuts of the teacher: left out, for they give . members", event.message) for event in events)
 
 
 def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
@@ -86,11 +96,13 @@ def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
 
     plans = planned(teacher, dataset, tmp_path, "1h")
     views = Views(dataset.train, ViewSpec(1, (SIZE, SIZE), 0))
-    soft, _ = soft_labels(teacher, views, CLASSES, tmp_path, SILENT)
+    labelled = views, soft_labels(teacher, views, CLASSES, tmp_path, SILENT)[0]
     # A plan that can learn nothing: its learning rate is zero and its start is not the teacher's.
     lame = replace(plans[0], start="as built", settings=replace(plans[0].settings, peak=0.0))
     events: list[Event] = []
-    chosen = best_by_trial([lame, plans[1]], views, soft, dataset, Progress(events.append), budget=60, seed=0)
+    chosen = best_by_trial(
+        [lame, plans[1]], lambda tried: labelled, dataset, Progress(events.append), budget=60, seed=0
+    )
     assert chosen.kind == "prunings"
     assert chosen.start == "as built"
     assert "in a trial" in chosen.reason
@@ -109,14 +121,16 @@ def test_a_plan_whose_training_diverges_is_left_out(teacher: Any, dataset: Any, 
 
     plans = planned(teacher, dataset, tmp_path, "1h")
     views = Views(dataset.train, ViewSpec(1, (SIZE, SIZE), 0))
-    soft, _ = soft_labels(teacher, views, CLASSES, tmp_path, SILENT)
+    labelled = views, soft_labels(teacher, views, CLASSES, tmp_path, SILENT)[0]
     broken = [replace(plan, settings=replace(plan.settings, peak=1e38)) for plan in plans]
     events: list[Event] = []
-    chosen = best_by_trial([broken[0], plans[1]], views, soft, dataset, Progress(events.append), budget=60, seed=0)
+    chosen = best_by_trial(
+        [broken[0], plans[1]], lambda tried: labelled, dataset, Progress(events.append), budget=60, seed=0
+    )
     assert chosen.kind == "prunings"
     assert "cuts of the teacher: left out, for their training diverged" in [event.message for event in events]
     with pytest.raises(InputError) as raised:
-        best_by_trial(broken, views, soft, dataset, SILENT, budget=60, seed=0)
+        best_by_trial(broken, lambda tried: labelled, dataset, SILENT, budget=60, seed=0)
     assert raised.value.code == "training.diverged"
 
 
@@ -125,4 +139,4 @@ def test_a_single_plan_is_taken_without_a_trial(teacher: Any, dataset: Any, tmp_
 
     (plan,) = planned(teacher, dataset, tmp_path, "5m")
     nothing: Any = None
-    assert best_by_trial([plan], nothing, nothing, dataset, SILENT, budget=300, seed=0) is plan
+    assert best_by_trial([plan], nothing, dataset, SILENT, budget=300, seed=0) is plan

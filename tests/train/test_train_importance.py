@@ -75,6 +75,8 @@ def of_kind(kind: str, dead: tuple[int, ...]) -> Any:
             x = layers.Conv2DTranspose(16, 3, padding="same", activation="relu", name="made")(x)
             return layers.Conv2DTranspose(12, 3, padding="same", name="taker")(x)
         x = layers.Conv2D(16, 3, padding="same", activation="relu", name="made")(x)
+        if kind == "depthwise":
+            x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="spread")(x)
         if kind == "separable":
             return layers.SeparableConv2D(12, 3, depth_multiplier=2, name="taker")(x)
         if kind == "shared":
@@ -101,7 +103,7 @@ def of_kind(kind: str, dead: tuple[int, ...]) -> Any:
     return model
 
 
-@pytest.mark.parametrize("kind", ["transposed", "separable", "shared", "nested"])
+@pytest.mark.parametrize("kind", ["transposed", "depthwise", "separable", "shared", "nested"])
 @pytest.mark.parametrize("name", ["Taylor", "activation energy"])
 def test_layers_and_models_of_all_kinds_are_judged(name: str, kind: str) -> None:
     model = of_kind(kind, DEAD)
@@ -118,28 +120,56 @@ def test_layers_and_models_of_all_kinds_are_judged(name: str, kind: str) -> None
     assert [layer.trainable for layer in channels.graph.layers].count(False) == (2 if kind == "nested" else 0)
 
 
-def test_a_separable_convolution_takes_as_the_convolution_does_that_it_stands_for() -> None:
-    from keras import Input, Model, layers
+def with_plain(model: Any, name: str, kernel: Any, bias: Any) -> Any:
+    """The same model with a plain convolution of these weights in the place of a layer."""
+    from keras import layers, models
 
+    def clone(layer: Any) -> Any:
+        if layer.name == name:
+            return layers.Conv2D(kernel.shape[-1], kernel.shape[:2], padding=layer.padding, name=name)
+        return type(layer).from_config(layer.get_config())
+
+    plain = models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if layer.weights:
+            plain.get_layer(layer.name).set_weights([kernel, bias] if layer.name == name else layer.get_weights())
+    pixels = next(batches(1))[0] / np.float32(128) - 1
+    np.testing.assert_allclose(np.asarray(plain(pixels)), np.asarray(model(pixels)), atol=1e-4)
+    return plain
+
+
+def test_a_separable_convolution_takes_as_the_convolution_does_that_it_stands_for() -> None:
     separable = of_kind("separable", ())
-    image = Input((8, 8, 3))
-    x = layers.Conv2D(10, 3, padding="same", name="stem")(image)
-    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="made")(x)
-    x = layers.Conv2D(12, 3, name="taker")(x)
-    plain = Model(image, layers.Dense(4, name="logits")(layers.GlobalAveragePooling2D()(x)))
     depthwise, pointwise, bias = separable.get_layer("taker").get_weights()
     kernel = np.zeros((3, 3, 16, 12), np.float32)
     for channel in range(16):
         for number in range(2):
             kernel[:, :, channel] += depthwise[:, :, channel, number, None] * pointwise[0, 0, 2 * channel + number]
-    for name in ("stem", "made", "logits"):
-        plain.get_layer(name).set_weights(separable.get_layer(name).get_weights())
-    plain.get_layer("taker").set_weights([kernel, bias])
-    pixels = next(batches(1))[0] / np.float32(128) - 1
-    np.testing.assert_allclose(np.asarray(plain(pixels)), np.asarray(separable(pixels)), atol=1e-4)
-    found = [MEASURES["activation energy"](find_channels(model), batches(2)) for model in (separable, plain)]
+    both = (separable, with_plain(separable, "taker", kernel, bias))
+    found = [MEASURES["activation energy"](find_channels(model), batches(2)) for model in both]
     for index, values in found[1].items():
         np.testing.assert_allclose(found[0][index], values, rtol=1e-3)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_depthwise_convolution_makes_as_the_convolution_does_that_it_stands_for(use_bias: bool) -> None:
+    model = of_kind("depthwise", ())
+    spread = model.get_layer("spread")
+    depthwise, bias = spread.get_weights()
+    bias = np.random.default_rng(2).normal(0, 1, bias.shape) if use_bias else 0 * bias
+    spread.set_weights([depthwise, bias])
+    kernel = np.zeros((3, 3, 16, 32), np.float32)
+    for channel in range(16):
+        kernel[:, :, channel, 2 * channel : 2 * channel + 2] = depthwise[:, :, channel]
+    found = []
+    for judged in (model, with_plain(model, "spread", kernel, bias)):
+        channels = find_channels(judged)
+        scores = Taylor()(channels, batches(2))
+        found.append({group.name: scores[group.index] for group in channels.prunable})
+    # In the plain one they can go one by one.
+    together = found[1]["made"] + found[1].pop("spread").reshape(16, 2).sum(axis=1)
+    for name, values in {**found[1], "made": together}.items():
+        np.testing.assert_allclose(found[0][name], values, rtol=1e-3)
 
 
 def test_normalized_scores_have_a_mean_of_one() -> None:
@@ -148,13 +178,16 @@ def test_normalized_scores_have_a_mean_of_one() -> None:
     assert scores[5].mean() == pytest.approx(1.0)
 
 
-def residual(idle: str, end: Callable[[Any, str], Any] = lambda y, name: y, stride: int = 1) -> Any:
+def residual(
+    idle: str, end: Callable[[Any, str], Any] = lambda y, name: y, stride: int = 1, scale: bool = True
+) -> Any:
     """Two residual blocks, `a` and `b`; the last batch norm of one gives all but nothing.
 
     Args:
         idle: the block.
         end: what comes behind a block's last batch norm.
         stride: of the stem.
+        scale: whether the last batch norms multiply by something.
     """
     from keras import Input, Model, layers, utils
 
@@ -163,12 +196,14 @@ def residual(idle: str, end: Callable[[Any, str], Any] = lambda y, name: y, stri
     x = layers.Conv2D(16, 3, stride, padding="same", activation="relu", name="stem")(image)
     for name in ("a", "b"):
         y = layers.Conv2D(32, 1, activation="relu", name=f"{name}_wide")(x)
-        y = layers.BatchNormalization(name=f"{name}_norm")(layers.Conv2D(16, 1, name=f"{name}_back")(y))
+        y = layers.Conv2D(16, 1, name=f"{name}_back")(y)
+        y = layers.BatchNormalization(scale=scale, name=f"{name}_norm")(y)
         x = layers.Add(name=f"{name}_sum")([x, end(y, name)])
     x = layers.GlobalAveragePooling2D()(x)
     made = Model(image, layers.Dense(4, name="logits")(x))
-    weights = made.get_layer(f"{idle}_norm").get_weights()
-    made.get_layer(f"{idle}_norm").set_weights([1e-3 * weights[0], *weights[1:]])
+    last = made.get_layer(f"{idle}_norm" if scale else f"{idle}_back")
+    weights = last.get_weights()
+    last.set_weights([1e-3 * weights[0], *weights[1:]])
     return made
 
 
@@ -208,6 +243,24 @@ def gated_by_an_operation(y: Any, name: str) -> Any:
     return gate_of(y, name, keepdims=True) * y
 
 
+def gated_by_a_map(gate_first: bool, apart: bool) -> Callable[[Any, str], Any]:
+    """Value and gate are made side by side, and neither is broadcast."""
+
+    def end(y: Any, name: str) -> Any:
+        from keras import layers
+
+        def value() -> Any:
+            return layers.Conv2D(16, 1, name=f"{name}_value")(y)
+
+        def gate() -> Any:
+            x = layers.Conv2D(16, 1, activation=None if apart else "sigmoid", name=f"{name}_gate")(y)
+            return layers.Activation("hard_sigmoid")(x) if apart else x
+
+        return layers.Multiply()([make() for make in ((gate, value) if gate_first else (value, gate))])
+
+    return end
+
+
 @pytest.mark.parametrize("idle", ["a", "b"])
 @pytest.mark.parametrize(
     ("end", "stride"),
@@ -216,6 +269,7 @@ def gated_by_an_operation(y: Any, name: str) -> Any:
         (gated_by_a_reshaped_vector, 1),
         (gated_by_an_operation, 1),
         pytest.param(gated_by_an_operation, 8, id="a map of one pixel"),
+        *((gated_by_a_map(first, apart), 1) for first in (True, False) for apart in (True, False)),
     ],
 )
 def test_a_block_that_ends_in_a_gate_is_judged_by_its_branch(end: Any, stride: int, idle: str) -> None:
@@ -226,6 +280,98 @@ def test_a_block_that_ends_in_a_gate_is_judged_by_its_branch(end: Any, stride: i
     gate.set_weights([0 * weight for weight in gate.get_weights()])
     _, blocks = Taylor().with_blocks(find_channels(model), batches(3))
     assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"]
+
+
+def two_ways(y: Any, name: str) -> Any:
+    """Two convolutions side by side."""
+    from keras import layers
+
+    halves = [layers.Conv2D(8, 1, use_bias=False, name=f"{name}_{side}")(y) for side in ("left", "right")]
+    return layers.Concatenate()(halves)
+
+
+@pytest.mark.parametrize("silent", ["left", "right"])
+@pytest.mark.parametrize("idle", ["a", "b"])
+def test_a_block_that_ends_in_several_ways_is_judged_by_all_of_them(idle: str, silent: str) -> None:
+    model = residual(idle, two_ways)
+    (other,) = {"a", "b"} - {idle}
+    half = model.get_layer(f"{other}_{silent}")
+    half.set_weights([0 * weight for weight in half.get_weights()])
+    _, blocks = Taylor().with_blocks(find_channels(model), batches(3))
+    assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"]
+
+
+@pytest.mark.parametrize("idle", ["a", "b"])
+def test_a_block_that_ends_in_slopes_is_judged_by_what_they_are_for(idle: str) -> None:
+    from keras import layers
+
+    # Slopes of 0, as they are at first, have no part in the loss.
+    model = residual(idle, lambda y, name: layers.PReLU(shared_axes=[1, 2])(y))
+    (other,) = {"a", "b"} - {idle}
+    _, blocks = Taylor().with_blocks(find_channels(model), batches(3))
+    assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"] > 0
+
+
+@pytest.mark.parametrize("idle", ["a", "b"])
+def test_a_block_that_ends_in_a_norm_without_scale_is_judged_by_what_is_normed(idle: str) -> None:
+    (other,) = {"a", "b"} - {idle}
+    _, blocks = Taylor().with_blocks(find_channels(residual(idle, scale=False)), batches(3))
+    assert blocks[f"{other}_sum"] > 100 * blocks[f"{idle}_sum"] > 0
+
+
+def normed_without_scale(y: Any, name: str) -> Any:
+    from keras import layers
+
+    return layers.BatchNormalization(scale=False, name=f"{name}_shift")(layers.Conv2D(16, 1, name=f"{name}_last")(y))
+
+
+def separable(y: Any, name: str) -> Any:
+    from keras import layers
+
+    return layers.SeparableConv2D(16, 3, padding="same", depth_multiplier=2, name=f"{name}_last")(y)
+
+
+def attending(y: Any, name: str) -> Any:
+    from keras import layers
+
+    x = layers.Reshape((64, 16))(y)
+    return layers.Reshape((8, 8, 16))(layers.MultiHeadAttention(2, 4, name=f"{name}_last")(x, x))
+
+
+@pytest.mark.parametrize("end", [normed_without_scale, separable, attending])
+def test_a_block_scores_what_a_scale_behind_it_would(end: Callable[[Any, str], Any]) -> None:
+    from keras import layers
+
+    # Without an effect: all of its channels times one.
+    scaled = residual("a", lambda y, name: layers.BatchNormalization(epsilon=1e-9, name=f"{name}_ones")(end(y, name)))
+    plain = residual("a", end)
+    rng = np.random.default_rng(3)
+    for layer in plain.layers:
+        weights = [w if w.ndim > 1 else rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()]
+        if weights:
+            layer.set_weights(weights)
+            scaled.get_layer(layer.name).set_weights(weights)
+    found, expected = (Taylor().with_blocks(find_channels(model), batches(1))[1] for model in (plain, scaled))
+    assert set(expected) == {"a_sum", "b_sum"}
+    assert found == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "more"), [("LayerNormalization", {}), ("GroupNormalization", {"groups": 4})])
+def test_a_block_of_which_no_weights_say_how_much_it_matters_has_no_score(kind: str, more: dict[str, int]) -> None:
+    from keras import layers
+
+    for scale in (True, False):
+        model = residual("a", lambda y, name, scale=scale: getattr(layers, kind)(scale=scale, **more)(y))
+        _, blocks = Taylor().with_blocks(find_channels(model), batches(0))
+        assert set(blocks) == ({"a_sum", "b_sum"} if scale else set())
+
+
+def test_what_the_user_froze_is_frozen_again_after_data_that_fails() -> None:
+    model = residual("a")
+    model.get_layer("stem").trainable = False
+    with pytest.raises(ZeroDivisionError):
+        Taylor()(find_channels(model), (1 // 0 for _ in range(1)))
+    assert not model.get_layer("stem").trainable
 
 
 def test_a_block_that_is_a_gate_and_nothing_else_is_judged_too() -> None:

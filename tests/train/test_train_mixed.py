@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,34 @@ def test_the_tensor_that_was_made_hard_is_found_and_brings_the_accuracy_back(
     assert found.sensitivities[0].accuracy > 0
     assert {one.layer for one in found.sensitivities} == set(rounded_tensors(twin))
     assert len(steps) == len(found.sensitivities)
+
+
+def test_what_an_earlier_search_has_tried_is_not_tried_again(hard: tuple[Any, Any, Any], inputs: Any) -> None:
+    graph, twin, labels = hard
+    known: dict[str, Any] = {}
+    found_out: list[str] = []
+
+    def searched(most: int) -> Any:
+        def recall(key: str, find_out: Callable[[], Any]) -> Any:
+            if key not in known:
+                if len(found_out) == most:
+                    raise KeyboardInterrupt
+                found_out.append(key)
+                known[key] = json.loads(json.dumps(find_out()))
+            return known[key]
+
+        lost = lambda model: 1 - accuracy(model, inputs, labels)  # noqa: E731
+        return search(twin, graph, inputs, labels, lost, goal=0.02, recall=recall)
+
+    for most in (1, 4):
+        with pytest.raises(KeyboardInterrupt):
+            searched(most)
+    found = searched(-1)
+    assert len(found_out) == len(set(found_out)) > 4
+    lost = lambda model: 1 - accuracy(model, inputs, labels)  # noqa: E731
+    undisturbed = search(twin, graph, inputs, labels, lost, goal=0.02)
+    assert (found.kept, found.loss) == (undisturbed.kept, undisturbed.loss)
+    assert found.sensitivities == undisturbed.sensitivities
 
 
 def test_where_there_is_no_time_left_the_coarsest_alone_is_tried(hard: tuple[Any, Any, Any], inputs: Any) -> None:

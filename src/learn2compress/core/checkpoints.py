@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from learn2compress.core.errors import InputError
 T = TypeVar("T")
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
+# Names the stage under way; every orderly end of a process takes it away.
+AT_WORK = "at-work"
 # Raised when what a checkpoint holds is read otherwise than before.
 FORMAT = 1
 
@@ -28,6 +31,8 @@ class Checkpoints:
         folder: the same.
         clock: goes on from where the state was last kept.
         resumed: whether an earlier process left something.
+        killed_at: the stage that the process before this one was killed in, empty before its first; None where it was
+            not killed, or nobody is `at_work` yet.
 
     Raises:
         InputError: `run.other_version` where what lies there was written by another version, `run.damaged` where it
@@ -46,7 +51,29 @@ class Checkpoints:
             )
         self.resumed = bool(state)
         self._known: dict[str, Any] = state.get("known", {})
-        self.clock = Clock(state.get("seconds"), state.get("elapsed", 0.0))
+        self.clock = _TellingClock(self._tell, state.get("seconds"), state.get("elapsed", 0.0))
+        self.killed_at: str | None = None
+        self._working = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Says in the folder meanwhile which stage is under way: only a process that is killed leaves that behind."""
+        mark = self.folder / AT_WORK
+        self.killed_at = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else None
+        self._working = True
+        self._tell("")
+        try:
+            yield
+        finally:
+            self._working = False
+            with suppress(OSError):
+                mark.unlink(missing_ok=True)
+
+    def _tell(self, stage: str) -> None:
+        # On a full disk it is what the run itself writes that tells so.
+        with suppress(OSError):
+            if self._working:
+                (self.folder / AT_WORK).write_text(stage, encoding="utf-8")
 
     @property
     def staging(self) -> Path:
@@ -81,6 +108,21 @@ class Checkpoints:
         """Writes what is known and the time that it took, whole or not at all."""
         state = {"format": FORMAT, "elapsed": self.clock.elapsed, "seconds": self.clock.seconds, "known": self._known}
         write_whole(self._path, json.dumps(state, indent=1).encode())
+
+
+class _TellingClock(Clock):
+    """Tells which stage begins."""
+
+    def __init__(self, tell: Callable[[str], None], seconds: Mapping[str, float] | None, elapsed: float) -> None:
+        super().__init__(seconds, elapsed)
+        self._tell = tell
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """The same, told."""
+        self._tell(name)
+        with super().stage(name):
+            yield
 
 
 def _read(path: Path) -> dict[str, Any]:

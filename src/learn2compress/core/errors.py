@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 EXIT_OK = 0
 EXIT_INPUT = 2
 EXIT_TARGETS = 3
@@ -37,9 +39,16 @@ class TargetsUnmetError(L2CError):
     """No member satisfies what was asked for.
 
     `targets.unmet`: the nearest family was written. `targets.out_of_reach`: none can be built, whatever is trained.
+
+    Attributes:
+        excess: by what share of the bounds the nearest member is beyond them, summed; infinite where it is not told.
     """
 
     exit_code = EXIT_TARGETS
+
+    def __init__(self, code: str, what: str, fix: str = "", excess: float = math.inf) -> None:
+        super().__init__(code, what, fix)
+        self.excess = excess
 
 
 class VerificationError(L2CError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from learn2compress.core.checkpoints import CHECKPOINTS, STATE, Checkpoints
+from learn2compress.core.checkpoints import AT_WORK, CHECKPOINTS, STATE, Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.paths import at_home
@@ -119,8 +119,9 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         try:
             checkpoints = Checkpoints(work)
             checkpoints.staging.mkdir(exist_ok=True)
-            yield checkpoints
-            _publish(checkpoints, folder)
+            with checkpoints.at_work():
+                yield checkpoints
+                _publish(checkpoints, folder)
         except BaseException:
             if not (work / STATE).is_file():
                 _discard(work)
@@ -175,7 +176,7 @@ def _discard(work: Path) -> None:
 
 def _empty(work: Path) -> None:
     for path in work.iterdir():
-        if path.name not in (_LOCK, _MARK):
+        if path.name not in (_LOCK, _MARK, AT_WORK):
             _remove(path)
 
 

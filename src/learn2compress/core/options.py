@@ -49,6 +49,7 @@ class Options:
     formats: tuple[FileFormat, ...] = (FULL_INT8,)
     mixed: bool = True
     mixed_loss: float = 0.01
+    importance: str = "Taylor"
 
     @property
     def rounded_in_training(self) -> bool:
@@ -126,6 +127,7 @@ class Options:
             formats=file_formats(recipe.precision, recipe.input_type, recipe.output_type, recipe.output),
             mixed=recipe.mixed == "auto",
             mixed_loss=recipe.mixed_loss,
+            importance=recipe.importance,
         )
 
 

@@ -28,6 +28,8 @@ DEFAULT_PRESET = "balanced"
 PATHS = ("model", "data", "test_data", "labels")
 NAMED = "tfds:"  # what begins so is the name of a published data set, not a path
 
+# Measures of how much a channel matters, as `train.importance` names them.
+Importance = Literal["Taylor", "activation energy", "batch-norm scale", "L1 magnitude", "L2 magnitude"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -54,7 +56,7 @@ class ViewsRecipe(_Section):
     Attributes:
         count: how many of each image.
         mirrored: whether half of them are mirrored left-right.
-        mixed: whether every second one is mixed with another image.
+        mixed: whether half of them are mixed with another image.
     """
 
     count: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -120,6 +122,7 @@ class Recipe(_Section):
     output: str = OUTPUTS[0]
     mixed: str = "auto"
     mixed_loss: Share = 0.01
+    importance: Importance = "Taylor"
     seed: int = 0
     backend: Literal["tensorflow", "jax"] = "tensorflow"
     teacher_licence: str = ""
@@ -298,6 +301,6 @@ def _explained(error: ValidationError, file: str) -> InputError:
     name = ".".join(path) or key
     return InputError(
         "recipe.value",
-        f"{name} = {mistake['input']!r} can't be: {mistake['msg'].lower()}.",
+        f"{name} = {mistake['input']!r} can't be: {mistake['msg'][0].lower()}{mistake['msg'][1:]}.",
         f"correct {name}{f' in {file}' if file else ''}.",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from learn2compress.core.errors import InputError
 
@@ -32,7 +34,8 @@ def quantity(text: str, units: Mapping[str, float], what: str, example: str) -> 
             f"{what} {text!r} is not a number with a unit.",
             f"write it like {example} (units: {known}).",
         )
-    return float(match.group(1)) * units[unit]
+    # In floats 64.1 * 1000 is a little less than 64100, and what takes just that would be beyond it.
+    return float(Decimal(match.group(1)) * Decimal(str(units[unit])))
 
 
 def duration_seconds(text: str) -> float:
@@ -61,6 +64,28 @@ def _scaled(n: float, prefixes: tuple[tuple[str, float], ...], unit: str) -> str
         if n >= 0.9995 * size:  # what would round to 1000 of the next smaller unit
             return f"{n / size:.3g} {prefix}" if n < 999.5 * size else f"{n / size:.0f} {prefix}"
     return f"{n:.0f} {unit}"
+
+
+def rounded_up(n: float, least: float = 1) -> float:
+    """`98496` as `98500.0`: to three digits, but in steps of `least` or more, and never below what it stands for."""
+    step = max(least, 10.0 ** (math.floor(math.log10(max(n, least))) - 2))
+    return math.ceil(n / step) * step
+
+
+def show_milliseconds(ms: float) -> str:
+    """`0.34567` as `0.346 ms`."""
+    return f"{ms:.3g} ms" if ms < 999.5 else f"{ms:.0f} ms"
+
+
+def show_percent(fraction: float) -> str:
+    """`0.91964` as `91.96%`."""
+    return f"{100 * fraction:.4g}%"
+
+
+def show_points(fraction: float) -> str:
+    """`0.04`, a difference of two shares, as `4 points`."""
+    text = f"{100 * fraction:.3g}"
+    return f"{text} point" if text == "1" else f"{text} points"
 
 
 def show_duration(seconds: float) -> str:

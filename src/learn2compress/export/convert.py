@@ -66,9 +66,21 @@ def _convert(converter: Any, what: str) -> bytes:
         with silenced():
             model: bytes = converter.convert()
     except Exception as error:  # the converter raises anything, from ValueError to its own ConverterError
+        if out_of_memory(error):  # that says nothing of the model
+            raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError("export.failed", f"The converter refused {what}: {lines[0][:300]}") from error
     return model
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error is what Python, TensorFlow or JAX says when memory runs out."""
+    # TensorFlow's class can't be named here without importing it, and JAX has one for all that XLA says.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or (isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED"))
+    )
 
 
 def to_int8(quantized: keras.Model, size: tuple[int, int], written: FileFormat = FULL_INT8) -> bytes:

@@ -11,6 +11,9 @@ from typing import Any
 from learn2compress.core.errors import InputError, L2CError
 from learn2compress.core.processes import command, ending, environment, last_words
 
+# SIGKILL, of which Windows knows nothing.
+_KILLED = -9
+
 
 def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: float) -> dict[str, Any]:
     """The reply of `python -m module` to `request`.
@@ -44,10 +47,12 @@ def ask(module: str, request: dict[str, Any], *, about: str, timeout_seconds: fl
         ) from error
     reply = _last_json(done.stdout)
     if reply is None:
+        damaged = "check the file with `l2c inspect`; convert it again if it is damaged."
+        short = "if nobody did that, memory may have run out: close other programs and give the same command again."
         raise InputError(
             "measure.crashed",
             f"The process that measured {about} {ending(done.returncode)}{last_words(done.stderr)}",
-            "check the file with `l2c inspect`; convert it again if it is damaged.",
+            short if done.returncode == _KILLED else damaged,
         )
     if "error" in reply:
         raise InputError(*reply["error"])

@@ -10,6 +10,8 @@ from itertools import pairwise
 from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target, bound_sets
+from learn2compress.core.units import rounded_up, show_bytes, show_count, show_milliseconds
+from learn2compress.plan.outcome import missed, told
 
 # Only these bounds are known before training; accuracy and drop are checked on the finished family.
 PLANNED: dict[str, Callable[[Cost], float]] = {
@@ -17,6 +19,13 @@ PLANNED: dict[str, Callable[[Cost], float]] = {
     "macs": lambda cost: cost.macs,
     "latency": lambda cost: cost.latency_ms,
     "memory": lambda cost: cost.memory_bytes,
+}
+# How a bound on each is written.
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "size": show_bytes,
+    "macs": show_count,
+    "latency": show_milliseconds,
+    "memory": show_bytes,
 }
 # What pruning reckons a channel's worth in: time and memory go with the work.
 PRICES = {"size": "size", "macs": "macs", "latency": "macs", "memory": "macs"}
@@ -56,25 +65,48 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
             all: no training would change that.
     """
     fitting = [c for c in candidates if all(within(c, target) for target in targets)]
-    if fitting:
-        return max(fitting, key=lambda c: c.cost.size_bytes)
+    if not fitting:
+        raise _out_of_reach(candidates, targets)
+    return max(fitting, key=_size)
+
+
+def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) -> TargetsUnmetError:
+    """Says which bound none of the candidates keeps, or else of the nearest which ones it does not."""
+    nearest = min(candidates, key=lambda c: _excess(c, targets))
+    excess = _excess(nearest, targets)
     for target in targets:
         if any(within(c, target) for c in candidates):
             continue
         value = min(PLANNED[target.metric](c.cost) for c in candidates)
-        least = _shown(target.metric, value)
-        raise TargetsUnmetError(
+        return TargetsUnmetError(
             "targets.out_of_reach",
-            f"The target {target.text} can't be met: the smallest member that can be built here has {target.metric} "
-            f"{least}, {value / target.bound:.3g} times that. Nothing was trained.",
-            f"ask for at least {target.metric}<={least} to get the nearest family, or for a smaller input size.",
+            f"The target {target.text} can't be met: the smallest member that can be built here has "
+            f"{told(target.metric, value)}, {value / target.bound:.3g} times that. Nothing was trained.",
+            f"ask for at least {_bound_at(target.metric, value)} to get the nearest family, or for a smaller input "
+            "size.",
+            excess,
         )
-    raise TargetsUnmetError(
+    values = [(target, PLANNED[target.metric](nearest.cost)) for target in targets if target.metric in PLANNED]
+    said = "; ".join(told(t.metric, value) if t.holds(value) else missed(t, value) for t, value in values)
+    enough = " and ".join(t.text if t.holds(value) else _bound_at(t.metric, value) for t, value in values)
+    return TargetsUnmetError(
         "targets.out_of_reach",
-        f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once. "
-        "Nothing was trained.",
-        "loosen one of these bounds.",
+        f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once: the "
+        f"nearest, {nearest.spec.name}, has {said}. Nothing was trained.",
+        f"ask for {enough} or so.",
+        excess,
     )
+
+
+def _excess(candidate: Candidate, targets: Sequence[Target]) -> float:
+    """By what share of the bounds it is beyond them, summed over those that it breaks."""
+    return sum(PLANNED[t.metric](candidate.cost) / t.bound - 1 for t in targets if not within(candidate, t))
+
+
+def _bound_at(metric: str, value: float) -> str:
+    """A target that the value keeps, in three digits: `size<=23.5KB`."""
+    upward = rounded_up(value, 0.01 if metric == "latency" else 1)
+    return f"{metric}<={WRITTEN[metric](upward).replace(' ', '').replace('k', 'K')}"
 
 
 def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate | None:
@@ -86,11 +118,6 @@ def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate 
 def bounds_work_and_size(targets: Sequence[Target]) -> bool:
     """Whether some member must keep to a bound on size and to one on work, which ask for different proportions."""
     return any({"size"} < {target.metric for target in bounds} for bounds in _planned_sets(targets))
-
-
-def _shown(metric: str, value: float) -> str:
-    """A value that is not below what it stands for."""
-    return f"{math.ceil(100 * value) / 100:g}ms" if metric == "latency" else f"{math.ceil(value)}"
 
 
 def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], largest_bytes: float) -> Candidate:
@@ -173,10 +200,11 @@ def choose_members(
     chosen = _one_for_each_set(targets, candidates, uneven)
     if uneven:
         inside = _inside(candidates, list(chosen.values()))
-        if not inside or len(chosen.keys() | {c.spec.name for c in inside}) < min(count, len(candidates)):
-            chosen = _one_for_each_set(targets, candidates, ())
+        enough = len(chosen.keys() | {c.spec.name for c in inside or ()}) >= min(count, len(candidates))
+        if inside is not None and (enough or not _within_reach(targets, candidates)):
+            candidates = inside or list(chosen.values())
         else:
-            candidates = inside
+            chosen = _one_for_each_set(targets, candidates, ())
     smallest = min(c.cost.size_bytes for c in candidates)
     if not chosen:
         pick = _nearest(candidates, max(largest_bytes, smallest))
@@ -204,7 +232,7 @@ def _one_for_each_set(
     chosen: dict[str, Candidate] = {}
     for bounds in _planned_sets(targets):
         pick = most_within([*candidates, *uneven], *bounds) if uneven else None
-        pick = pick or largest_within(candidates, *bounds)
+        pick = pick or largest_within([*candidates, *uneven], *bounds)
         known = chosen.get(pick.spec.name, pick)
         new = [target.text for target in bounds if target.text not in known.spec.targets]
         spec = replace(known.spec, targets=(*known.spec.targets, *new))
@@ -212,12 +240,19 @@ def _one_for_each_set(
     return chosen
 
 
-def _inside(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
-    """Those of the candidates that nest in the one of the chosen that contains all others; none if there is none."""
+def _within_reach(targets: Sequence[Target], candidates: Sequence[Candidate]) -> bool:
+    """Whether each of the bound sets is kept by some candidate."""
+    return all(
+        any(all(within(c, target) for target in bounds) for c in candidates) for bounds in _planned_sets(targets)
+    )
+
+
+def _inside(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate] | None:
+    """Those of the candidates that nest in the one of the chosen that contains all others; None if there is none."""
     for widest in chosen:
         if all(widest.spec.contains(c.spec) for c in chosen):
             return [c for c in candidates if widest.spec.contains(c.spec)]
-    return []
+    return None
 
 
 def _planned_sets(targets: Sequence[Target]) -> list[tuple[Target, ...]]:

@@ -23,13 +23,16 @@ from learn2compress.inputs.outputs import as_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import PRICES, Candidate
 from learn2compress.plan.pruning import PruningOrder, pruning_order
+from learn2compress.train.importance import MEASURES, Scores, normalized
 from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.sensitivity import agreements, least_shares
 
-JUDGED_BATCHES = 20
+# At most and at least so many, and between these as many as take so many multiply-accumulates together: planning has
+# to leave time for training. By work and not by the clock, so that the same run gives the same members.
+JUDGED_BATCHES, FEWEST_JUDGED, JUDGED_MACS = 20, 4, 3e11
 JUDGED_BATCH_SIZE = 32
 # For the guard, which runs the model on them once for each group.
-SILENCED_IMAGES = 64
+SILENCED_IMAGES, FEWEST_SILENCED, SILENCED_MACS = 64, 16, 1e12
 COMPARED_IMAGES = 8
 # Share of the probability that may lie with other classes. Not nothing: at the rim of an image, zero padding stood
 # for the mean pixel, and stands for mid-grey in a member.
@@ -50,10 +53,18 @@ class TeacherPrunings:
     start: Start = "as built"
 
     def __init__(
-        self, teacher: Teacher, dataset: Dataset, reason: str, priced: Collection[str] = frozenset(PRICES.values())
+        self,
+        teacher: Teacher,
+        dataset: Dataset,
+        reason: str,
+        priced: Collection[str] = frozenset(PRICES.values()),
+        importance: str = Taylor.name,
     ) -> None:
-        """As other sources, but that `priced` says what a channel's worth is reckoned in."""
-        self.reason, self._priced = reason, frozenset(priced)
+        """As other sources, but that `priced` says what a channel's worth is reckoned in.
+
+        `importance` is one of `MEASURES`; but for Taylor none says anything of blocks, which then stay.
+        """
+        self.reason, self._priced, self._measure = reason, frozenset(priced), MEASURES[importance]
         self._teacher, self._dataset = teacher, dataset
 
     def candidates(self) -> list[Candidate]:
@@ -149,7 +160,7 @@ class TeacherPrunings:
         Raises:
             InputError: `route.teacher_refused`.
         """
-        images = self._some_images()[:COMPARED_IMAGES]
+        images = self._some_images(COMPARED_IMAGES)
         logits = np.asarray(whole.predict_on_batch((images.astype(np.float32) - 128) / 128))
         if self._teacher.outputs == "scores":
             found = as_probabilities(1 / (1 + np.exp(-logits)), "scores")
@@ -167,14 +178,15 @@ class TeacherPrunings:
     @cached_property
     def order(self) -> PruningOrder:
         """What goes first: what the loss would suffer least from, for the work and the bytes that it saves."""
-        scores, blocks = Taylor().with_blocks(self.channels, self._judged())
+        scores, blocks = self._scores()
         groups = {index: self.channels.groups[index] for index in scores}
         # By the step: so many channels of a group, or a block.
         worth = {
             index: self._saved(Choice({index: np.arange(max(1, group.size - group.step))})) / group.step
             for index, group in groups.items()
         }
-        guard = least_shares(agreements(self.channels, scores, self._some_images()))
+        count = _affordable(SILENCED_MACS, len(groups) * self._macs, FEWEST_SILENCED, SILENCED_IMAGES)
+        guard = least_shares(agreements(self.channels, scores, self._some_images(count)))
         spared = {name: self._saved(Choice(removed=frozenset([name]))) for name in blocks}
         lost = [(name, score / spared[name]) for name, score in blocks.items() if spared[name] > 0]
         return pruning_order(
@@ -186,26 +198,44 @@ class TeacherPrunings:
             blocks=lost,
         )
 
+    def _scores(self) -> tuple[Scores, dict[str, float]]:
+        """How much each unit of each group matters, and each block that the measure can judge."""
+        if isinstance(self._measure, Taylor):
+            return self._measure.with_blocks(self.channels, self._judged())
+        scores = self._measure(self.channels, self._judged())
+        return scores if self._measure.comparable else normalized(scores), {}
+
     def _saved(self, choice: Choice) -> float:
         """What a choice saves of the whole, in what members are reckoned in."""
         whole, cost = pruned_cost(self.channels, Choice()), pruned_cost(self.channels, choice)
         saved = {"macs": 1 - cost.macs / whole.macs, "size": 1 - cost.parameters / whole.parameters}
         return sum(saved[metric] for metric in self._priced)
 
-    def _some_images(self) -> Any:
-        """Training images (n, h, w, 3) from all over the split."""
+    @cached_property
+    def _macs(self) -> int:
+        """Multiply-accumulates of the whole for an image."""
+        return pruned_cost(self.channels, Choice()).macs
+
+    def _some_images(self, count: int) -> Any:
+        """Training images (n, h, w, 3) from all over the split, at most so many."""
         split = self._dataset.train
-        indices = np.unique(np.linspace(0, len(split) - 1, SILENCED_IMAGES).astype(np.int64))
+        indices = np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
         return split.batch(indices, self._teacher.input_size)
 
     def _judged(self) -> Iterator[tuple[Any, tuple[Any, Any]]]:
         """Training images with their labels, for the measure."""
         split, size = self._dataset.train, self._teacher.input_size
-        order = np.random.default_rng(0).permutation(len(split))
-        for start in range(0, min(len(order), JUDGED_BATCHES * JUDGED_BATCH_SIZE), JUDGED_BATCH_SIZE):
+        batches = _affordable(JUDGED_MACS, JUDGED_BATCH_SIZE * self._macs, FEWEST_JUDGED, JUDGED_BATCHES)
+        order = np.random.default_rng(0).permutation(len(split))[: batches * JUDGED_BATCH_SIZE]
+        for start in range(0, len(order), JUDGED_BATCH_SIZE):
             indices = np.sort(order[start : start + JUDGED_BATCH_SIZE])
             labels = split.labels[indices]
             yield split.batch(indices, size), (labels, np.zeros((len(indices), self._dataset.classes), np.float32))
+
+
+def _affordable(macs: float, each: int, fewest: int, most: int) -> int:
+    """How many may be looked at, of which each takes so many multiply-accumulates and all together these."""
+    return min(most, max(fewest, int(macs / max(1, each))))
 
 
 def _smaller(cost: Cost, other: Cost, step: float = STEP) -> bool:

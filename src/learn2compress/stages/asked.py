@@ -13,11 +13,10 @@ from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.folder import PARTS, unfinished
-from learn2compress.core.paths import at_home
-from learn2compress.core.recipe import PATHS, Recipe, absolute, check_given, read
+from learn2compress.core.recipe import PATHS, Recipe, absolute, check_given
+from learn2compress.core.rerun import composed
 from learn2compress.inputs.splits import SPLIT_NAMES
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.stages.course import without_findings
 
 _INPUTS = "inputs"
 
@@ -73,18 +72,19 @@ def asked_for(
             "give the --out of the interrupted run, or begin with l2c compress MODEL --data DATA --out FOLDER.",
         )
     values = {**given, **{key: _path(given[key]) for key in PATHS}}
-    composed, notes = Recipe.compose(recipe or begun, settings, values), tuple[str, ...]()
-    if recipe:  # what an unfinished run keeps was decided when it began
-        composed, notes = without_findings(composed, read(at_home(recipe)), values, settings)
-    _check_outside(folder, composed)
-    _check_beside(folder, composed)
+    if recipe:
+        wanted, notes = composed(recipe, settings, values)
+    else:  # what an unfinished run keeps was decided when it began
+        wanted, notes = Recipe.compose(begun, settings, values), ()
+    _check_outside(folder, wanted)
+    _check_beside(folder, wanted)
     inputs = {
-        key: given[key] if values[key] is None and given[key] is not None else getattr(composed, key) for key in PATHS
+        key: given[key] if values[key] is None and given[key] is not None else getattr(wanted, key) for key in PATHS
     }
     if not (resume and finished):  # nothing is needed where nothing is left to do
         check_given(inputs)
     return Asked(
-        composed,
+        wanted,
         inputs["model"],
         inputs["data"],
         inputs["test_data"] or None,

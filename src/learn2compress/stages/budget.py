@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from learn2compress.core.checkpoints import Checkpoints
@@ -39,16 +39,12 @@ JUDGED_SLOWNESS = 1.5
 PLAIN_KERNELS = {"int16x8": 20}
 
 
-def decided_views(
-    run: Checkpoints, plans: Sequence[Plan], teacher: Teacher, dataset: Dataset, rate: float, options: Options
-) -> ViewSpec:
-    """The views that the teacher labels: as asked for, else found out; decided once a run.
+def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: float, options: Options) -> ViewSpec:
+    """The views that the teacher labels, before any is mixed: as asked for, else found out; decided once a run.
 
-    They are mirrored where the teacher does not mind; as many as it can label in its share of the budget; and every
-    second one is mixed where there are students to train, for so long that they would learn the images by heart.
+    They are mirrored where the teacher does not mind, and as many as it can label in its share of the budget.
 
     Args:
-        plans: one of them is going to be trained; none where the run is past choosing one.
         rate: images per second of the teacher's labeller.
     """
     asked = options.views
@@ -59,12 +55,20 @@ def decided_views(
     count = run.recall(
         "views", lambda: asked.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
     )
+    return ViewSpec(count, teacher.input_size, options.seed, flip)
+
+
+def mixed_for(plans: Iterable[Plan], spec: ViewSpec, options: Options) -> ViewSpec:
+    """The views with half of them mixed, if one of these plans is to be shown such: as asked for, else found out.
+
+    Students are that train for so long that they would learn the images by heart; what is cut out of a trained
+    teacher is only where that is asked for.
+    """
+    if options.views.mixed is not None:
+        return replace(spec, mixed=options.views.mixed)
     # A teacher that is trained along needs labels, and a mix has none.
-    students = options.teacher == "fixed" and any(plan.kind == "students" for plan in plans)
-    mixed = run.recall(
-        "mixed views", lambda: students and count >= FEWEST_MIXED if asked.mixed is None else asked.mixed
-    )
-    return ViewSpec(count, teacher.input_size, options.seed, flip, mixed)
+    long = options.teacher == "fixed" and spec.count >= FEWEST_MIXED
+    return replace(spec, mixed=long and any(plan.kind == "students" for plan in plans))
 
 
 def warn_of_short_budget(

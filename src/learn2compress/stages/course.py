@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,61 +69,3 @@ class Course:
                 "training": TrainingRecipe.model_validate(training),
             }
         )
-
-
-def without_findings(
-    recipe: Recipe, file: Mapping[str, Any], given: Mapping[str, Any], settings: Sequence[str] = ()
-) -> tuple[Recipe, tuple[str, ...]]:
-    """A recipe without what an earlier run found out for another budget or route than is asked for beside its file.
-
-    Otherwise a new budget would change nothing, and a trained teacher would get the learning rate of new kernels.
-    Only a recipe that a run has written tells the number of steps; what people write themselves is taken as it is.
-
-    Args:
-        recipe: as put together from all that follows.
-        file: the values in the file.
-        given: by the names of a recipe's fields; None where it was not given.
-        settings: `KEY=VALUE`; what they name stays.
-
-    Returns:
-        The recipe to run, and what to tell of it.
-    """
-    if "joint_steps" not in file.get("training", {}):
-        return recipe, ()
-    named = {setting.partition("=")[0].strip() for setting in settings}
-    asked = named | {key for key, value in given.items() if value is not None}
-    found = {f"{section}.{key}" for section in ("training", "views") for key in file.get(section, {})} - named
-    notes: list[str] = []
-    dropped: set[str] = set()
-    if "route" in asked and recipe.route != file.get("route", recipe.route):
-        # Mixed views are made where students are trained, and shown to whatever is trained where they are asked for.
-        dropped = {key for key in found if key.startswith("training.") or key == "views.mixed"}
-        if dropped:
-            notes.append(
-                f"the recipe is for --from {file['route']}: with --from {recipe.route} its {_listed(dropped)} are "
-                "left aside, and found out anew"
-            )
-    if asked & {"budget", "preset"}:
-        timed = {
-            "training.joint_steps",
-            "training.quantization_steps",
-            "views.count",
-            "views.mixed",
-        } & found - dropped
-        dropped |= timed
-        if timed:
-            notes.append(
-                f"the recipe's {_listed(timed)} are left aside: what a budget of {recipe.budget} allows is found "
-                "out anew"
-            )
-    left_out = {
-        section: getattr(recipe, section).model_copy(
-            update={key.partition(".")[2]: None for key in dropped if key.startswith(f"{section}.")}
-        )
-        for section in ("training", "views")
-    }
-    return recipe.model_copy(update=left_out), tuple(notes)
-
-
-def _listed(keys: set[str]) -> str:
-    return ", ".join(sorted(keys))

@@ -143,8 +143,7 @@ class Elsewhere:
                 "training.process_ended",
                 f"The process that trained on {self.backend} {ending(code)} "
                 f"after {time.monotonic() - started:.0f} s{said}",
-                "give the same command again, which goes on from where it was; if it ends so again, memory may be "
-                "short: begin anew with --set training.batch_size=16, or without --backend.",
+                f"give the same command again, which goes on from where it was; if it ends so again, {_remedy(code)}",
             )
 
     def _listen(self, lines: Iterable[str]) -> None:
@@ -159,3 +158,10 @@ class Elsewhere:
                 self.run.keep()
             elif "error" in message:
                 raise InputError(*message["error"])
+
+
+def _remedy(code: int) -> str:
+    """Of a process that ends so every time; one that is short of memory is ended by a signal."""
+    if code < 0:
+        return "memory may be short: begin anew with --set training.batch_size=16, or without --backend."
+    return "begin anew without --backend."

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
+from pathlib import Path
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
+from learn2compress.core.progress import Progress
+from learn2compress.core.units import show_duration
+from learn2compress.export.convert import out_of_memory
+
+_SMALLER = "begin anew with smaller batches, as in --set training.batch_size=16"
 
 
 @contextmanager
-def legible_failures(run: Checkpoints) -> Iterator[None]:
+def legible_failures(folder: Path) -> Iterator[None]:
     """Says of a full disk and of memory that ran out what it was, and that the run can go on.
+
+    Args:
+        folder: that the run writes.
 
     Raises:
         InputError: `disk.full` or `memory.exhausted`.
@@ -25,16 +34,26 @@ def legible_failures(run: Checkpoints) -> Iterator[None]:
         full = "The disk is full" if error.errno == ENOSPC else "Your quota on this disk is used up"
         raise InputError(
             "disk.full",
-            f"{full}: {error.filename or run.folder} could not be written.",
+            f"{full}: {error.filename or folder} could not be written.",
             "free some disk, then give the same command again: it goes on from where it was.",
         ) from error
     except Exception as error:
-        # TensorFlow's error class can't be named here without importing it.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+        if not out_of_memory(error):
             raise
         raise InputError(
             "memory.exhausted",
             "The memory is used up.",
-            "close other programs and give the same command again, which goes on from where it was; or begin anew "
-            "with smaller batches, as in --set training.batch_size=16.",
+            f"close other programs and give the same command again, which goes on from where it was; or {_SMALLER}.",
         ) from error
+
+
+def tell_of_earlier(run: Checkpoints, progress: Progress) -> None:
+    """Says that the run goes on, and of a process before that was killed, which itself could say nothing."""
+    if run.killed_at is not None:
+        place = f" while it was at {run.killed_at}" if run.killed_at else ""
+        progress.warn(
+            f"the process before this one was killed{place}; if nobody did that, memory may have run out: close "
+            f"other programs, or {_SMALLER}"
+        )
+    if run.resumed:
+        progress.note(f"going on with the unfinished run, after {show_duration(run.clock.elapsed)} of work")

@@ -59,7 +59,7 @@ def kept_wider(
         return None
     found: dict[str, Any] | None = run.recall(
         f"mixed precision of {member.spec.name}",
-        lambda: _find(member, options, seconds, progress),
+        lambda: _find(member, options, seconds, run, progress),
     )
     if not found:
         return None
@@ -71,7 +71,9 @@ def kept_wider(
     return Wider(widened(member.quantized, template, found["kept"]), layers, found)
 
 
-def _find(member: TrainedMember, options: Options, seconds: float, progress: Progress) -> dict[str, Any] | None:
+def _find(
+    member: TrainedMember, options: Options, seconds: float, run: Checkpoints, progress: Progress
+) -> dict[str, Any] | None:
     spec, quantized, validation, size = member.spec, member.quantized, member.dataset.validation, member.size
     assert quantized is not None  # whoever asks has seen to it
     labels = validation.labels
@@ -102,6 +104,8 @@ def _find(member: TrainedMember, options: Options, seconds: float, progress: Pro
             keep_rounded=(last,) if options.formats[0].output == "logits" else (),
             advance=stage.advance,
             seconds=seconds,
+            # One by one: in a long run the search takes minutes, which a kill must not cost.
+            recall=lambda key, find_out: run.recall(f"without rounding in {spec.name}: {key}", find_out),
         )
     if not result.kept or loss - result.loss < LEAST_BROUGHT_BACK * loss:
         progress.note(f"{said}; no tensor, nor a few, brings half of it back in float32: it stays int8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,10 +89,10 @@ def plan_families(
 ) -> list[Plan]:
     """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
 
-    A source that gives no members is left out where another gives some.
+    A source that gives no members, or fewer, is left out where another gives more.
 
     Raises:
-        TargetsUnmetError: `targets.out_of_reach`.
+        TargetsUnmetError: `targets.out_of_reach`, of the source that comes nearest.
         InputError: `route.teacher_refused`, `tflite.unreadable`; or what no other source would mend, at once.
         ConversionError: a member can't be written.
     """
@@ -105,16 +106,25 @@ def plan_families(
                 raise
             progress.note(f"{source.words}: {error.what}")
             failures.append(error)
-        if plans and not trial_seconds(options.budget_seconds):
+        enough = any(len(plan.specs) >= options.students for plan in plans)
+        if enough and not trial_seconds(options.budget_seconds):
             break
     if not plans:
-        raise failures[0]
+        raise _decisive(failures)
     # A plan with fewer members gives less than was asked for, where another gives all.
     most = max(len(plan.specs) for plan in plans)
+    for fewer in (plan for plan in plans if len(plan.specs) < most):
+        progress.note(f"{fewer.words}: left out, for they give {len(fewer.specs)} members, and others {most}")
     plans = [plan for plan in plans if len(plan.specs) == most]
     if most < options.students:
         progress.warn(_too_few(most, plans[0], options.students))
-    return plans
+    return plans if trial_seconds(options.budget_seconds) else plans[:1]
+
+
+def _decisive(failures: Sequence[L2CError]) -> L2CError:
+    """What to end with where no source gives members: how near a bound can be come to, or else what was first."""
+    beyond = [error for error in failures if isinstance(error, TargetsUnmetError)]
+    return min(beyond, key=lambda error: error.excess, default=failures[0])
 
 
 def _too_few(most: int, plan: Plan, students: int) -> str:

@@ -19,7 +19,7 @@ from learn2compress.graph.slices import Part, Positions
 from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
 
-_BEFORE_THE_PLAN = ("inputs", "baselines", "mirrored views", "views", "mixed views", "views from the cache")
+_BEFORE_THE_PLAN = ("inputs", "baselines", "mirrored views", "views", "views labelled")
 # Of a plan that can't be read any more, what is known from before it; only the search's comes after a training.
 _BEFORE_THE_SEARCH = (*_BEFORE_THE_PLAN, "planned", "chosen", "phases", "joint training on jax")
 _PLANNED, _CHOSEN, _SEARCHED = "planned", "chosen", "fitting"

@@ -17,18 +17,6 @@ from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
 from learn2compress.train.fit import Trained
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
-from learn2compress.train.soft_labels import SoftLabels
-from learn2compress.train.views import Views
-
-
-def labelled(plan: Plan, views: Views, soft: SoftLabels, options: Options) -> LabelledViews:
-    """What a plan's members are trained on.
-
-    Mixed views are for students, which are trained until they know the images by heart: what is cut out of a trained
-    teacher sees them only where they are asked for.
-    """
-    mixed = plan.kind == "students" or options.views.mixed is True
-    return LabelledViews(views, soft, plan.settings.batch_size, options.seed, mixed)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.core.recipe import Recipe
 from learn2compress.stages.elsewhere import INTERRUPTED, TrainingJob
+from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.saved import saved_plan
-from learn2compress.stages.training import Training, labelled
+from learn2compress.stages.training import Training
 from learn2compress.tasks import IMAGE_CLASSIFICATION
+from learn2compress.train.batches import LabelledViews
 from learn2compress.train.devices import use_all_devices
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import trainable
@@ -40,7 +42,7 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     )
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)
-    batches = labelled(plan, Views(dataset.train, spec), soft, options)
+    batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, options.seed)
     use_all_devices(batches.batch_size, progress)
     training = Training(folder, options, progress, lambda: _say(kept=True))
     # Loading Keras and the data again is part of the time that this was given.
@@ -76,7 +78,9 @@ def main() -> int:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         progress = Progress(lambda event: _say(event=asdict(event)))
-        train(Path(sys.argv[1]), TrainingJob(**json.loads(sys.argv[2])), progress)
+        folder, job = Path(sys.argv[1]), TrainingJob(**json.loads(sys.argv[2]))
+        with legible_failures(folder):
+            train(folder, job, progress)
     except L2CError as error:
         _say(error=[error.code, error.what, error.fix])
     except KeyboardInterrupt:

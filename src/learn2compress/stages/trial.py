@@ -25,8 +25,7 @@ from learn2compress.train.views import Views
 
 def best_by_trial(
     plans: Sequence[Plan],
-    views: Views,
-    soft: SoftLabels,
+    labelled: Callable[[Sequence[Plan]], tuple[Views, SoftLabels]],
     dataset: Dataset,
     progress: Progress,
     *,
@@ -39,6 +38,7 @@ def best_by_trial(
     What the winner has learned is kept: its joint training goes on from there.
 
     Args:
+        labelled: function (the plans) -> views and their soft labels; called where there is more than one plan.
         budget: seconds of the whole run.
         checkpoint: function (name of a training) -> where it is kept how far it came.
 
@@ -50,9 +50,10 @@ def best_by_trial(
     found: list[tuple[Plan, list[float], tuple[Part, ...]]] = []
     tried: list[Trained] = []
     seconds = trial_seconds(budget)
+    views, soft = labelled(plans)
     diverged: InputError | None = None
     for plan in plans:
-        batches = LabelledViews(views, soft, plan.settings.batch_size, seed, mixed=False)
+        batches = LabelledViews(views, soft, plan.settings.batch_size, seed)
         try:
             members, run = joint_training(
                 plan.parts,

@@ -96,8 +96,8 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
     """The members that can be trained with this base, ever narrower; each nests in all before it.
 
     The last stage is narrowed first, at half its channels it loses its second convolution, at a quarter it is the
-    turn of the stage before, and so on to the front, which may lose its second too; then the same once more, down to
-    eight channels.
+    turn of the stage before, and so on to the front, which loses its second last; then the same once more, down to
+    eight channels. What early stages do is shared (`graph.prefix`) as long as they are whole.
     """
     whole = sum(widest.channels)
     channels, blocks = list(widest.channels), list(widest.blocks)
@@ -114,8 +114,8 @@ def narrower(widest: MemberSpec) -> Iterator[MemberSpec]:
             while channels[stage] - step >= fewest:
                 channels[stage] -= step
                 yield found()
-                if stage == last and blocks[-1] > 1 and channels[stage] <= widest.channels[stage] / 2:
-                    blocks[-1] -= 1
+                if stage > 1 and blocks[stage - 1] > 1 and channels[stage] <= widest.channels[stage] / 2:
+                    blocks[stage - 1] -= 1
                     yield found()
             if stage == 1 and blocks[0] > 1:
                 blocks[0] -= 1

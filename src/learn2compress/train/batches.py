@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from learn2compress.train.losses import NO_LABEL
 from learn2compress.train.soft_labels import SoftLabels
 from learn2compress.train.trainable import resized
-from learn2compress.train.views import Views, ViewSpec
+from learn2compress.train.views import Views
 
 PREFETCHED = 4
 REMEMBERED_BYTES = 700_000_000
@@ -28,15 +27,9 @@ class LabelledViews:
 
     def __init__(self, views: Views, soft: SoftLabels, batch_size: int, seed: int, mixed: bool = True) -> None:
         self.views, self.soft, self.seed, self.mixed = views, soft, seed, mixed
-        self._shown = [view for view in range(views.spec.count) if mixed or not views.spec.is_mixed(view)]
+        self._shown = (views.spec if mixed else views.spec.whole).in_turns()
         self.batch_size = min(batch_size, len(views))
         self._shuffled: tuple[int, NDArray[np.int64]] | None = None
-
-    @property
-    def shown(self) -> ViewSpec:
-        """What of the views is shown."""
-        spec = self.views.spec
-        return replace(spec, count=len(self._shown), mixed=self.mixed and spec.mixed)
 
     def __len__(self) -> int:
         """Steps in an epoch; what is left over is met in other epochs, which are shuffled anew."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,6 +32,7 @@ TRIED_TOGETHER = 6
 ALONE_SHARE = 0.6
 BATCH = 64
 SUFFIX = "_quant"
+Recall = Callable[[str, Callable[[], Any]], Any]
 # What the converter gives the scale of their input where they are given none.
 FOLLOW_THEIR_INPUT = ("GlobalAveragePooling2D", "Concatenate")
 
@@ -151,6 +154,7 @@ def search(
     keep_rounded: Collection[str] = (),
     advance: Callable[[], None] = lambda: None,
     seconds: float = math.inf,
+    recall: Recall = lambda key, find_out: find_out(),
 ) -> Widened:
     """Leaves out the rounding of the tensors that hurt most, until the loss is at most `goal`.
 
@@ -164,6 +168,7 @@ def search(
         keep_rounded: layers that are not tried.
         advance: called after each tensor.
         seconds: when they are over, no further tensor is tried; what was found till then stands.
+        recall: function (key, function that finds out) -> what is known under the key from an earlier process.
     """
     started = time.monotonic()
     for layer in template.layers:
@@ -172,10 +177,15 @@ def search(
     expected = _probabilities(template, inputs)
     candidates = [name for name in rounded_tensors(quantized) if name not in keep_rounded]
 
-    def measured(wide: Collection[str]) -> tuple[float, float]:
+    def measured(wide: Collection[str]) -> Sequence[float]:
         """Distance to the unrounded outputs (half the absolute difference, averaged), and accuracy."""
-        found = _probabilities(widened(quantized, template, wide), inputs)
-        return float(np.abs(found - expected).sum(axis=1).mean() / 2), float((found.argmax(axis=1) == labels).mean())
+
+        def find_out() -> tuple[float, float]:
+            found = _probabilities(widened(quantized, template, wide), inputs)
+            distance = float(np.abs(found - expected).sum(axis=1).mean() / 2)
+            return distance, float((found.argmax(axis=1) == labels).mean())
+
+        return recall(" and ".join(wide), find_out)
 
     whole, right = measured(())
     alone: list[Sensitivity] = []
@@ -200,7 +210,7 @@ def search(
         kept.append(best)
         left = results[best]
         model = widened(quantized, template, kept)
-        loss = lost(model)
+        loss = recall(f"loss with {' and '.join(kept)}", partial(lost, model))
     return Widened(tuple(kept), model, loss, tuple(alone))
 
 

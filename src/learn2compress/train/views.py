@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,10 @@ SHIFT_SHARE = 1 / 8
 # How far a view is moved in training, as a share of the range that views are drawn from.
 JITTER = 0.3
 LAST_BELOW_ONE = 1 - 1e-9
-# Where views are mixed, one of so many stays whole: in use, images are whole.
-PLAIN_EVERY = 2
 # Of what a mixed view is made of, the image's own share.
 OWN_SHARE = (0.5, 1.0)
+# That what is random about them is remembered of: the one that is shown, and the next.
+VIEWS_AT_HAND = 2
 CROP_AREA = (0.35, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
 
@@ -41,7 +41,8 @@ class ViewSpec:
         size: (height, width) of a view.
         seed: of the random choices.
         flip: whether views are mirrored left-right (half of them; an image's next view is the mirror of this one).
-        mixed: whether every second view, from the second on, is mixed with that of another image.
+        mixed: whether half of the views, the last ones, are each mixed with that of another image. In use, images are
+            whole, so that as many stay so.
     """
 
     count: int
@@ -50,9 +51,19 @@ class ViewSpec:
     flip: bool = True
     mixed: bool = False
 
+    @property
+    def whole(self) -> ViewSpec:
+        """The first of the views, those that are not mixed."""
+        return replace(self, count=-(-self.count // 2), mixed=False) if self.mixed else self
+
     def is_mixed(self, view: int) -> bool:
         """Whether view number `view` is a mix of two images."""
-        return self.mixed and view % PLAIN_EVERY != 0
+        return view >= self.whole.count
+
+    def in_turns(self) -> list[int]:
+        """All views in the order in which they are shown: a mixed one after each whole one."""
+        whole = self.whole.count
+        return sorted(range(self.count), key=lambda view: (view % whole, view))
 
 
 class Views:
@@ -68,7 +79,9 @@ class Views:
         right_size = stacked is not None and stacked.shape[1:3] == spec.size
         self.shifts = right_size and max(spec.size) <= LARGEST_SHIFTED
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
-        self._known_mixes: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+        # Of a million images those of all views would be half a gigabyte; an epoch shows one view.
+        self._randoms = lru_cache(VIEWS_AT_HAND)(partial(_drawn, spec.seed, len(split)))
+        self._mixes = lru_cache(VIEWS_AT_HAND)(partial(_mixed, spec.seed, len(split)))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -104,7 +117,7 @@ class Views:
     def _whole(self, view: int, indices: NDArray[np.int64], jitter: np.random.Generator | None) -> Images:
         """The views of these images before any mixing."""
         mirrored = self._mirrored(view)[indices]
-        randoms = self._randoms[view][indices]
+        randoms = self._randoms(view)[indices]
         if jitter is not None:
             randoms = np.clip(randoms + jitter.uniform(-JITTER, JITTER, randoms.shape), 0, LAST_BELOW_ONE)
             if self.spec.flip:
@@ -119,23 +132,6 @@ class Views:
             return self._cropped(image, randoms[position], bool(mirrored[position]))
 
         return np.stack(list(self._pool.map(one, range(len(indices)))))
-
-    def _mixes(self, view: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """For each image, which other its view is mixed with, and its own share; (images,) both."""
-        if view not in self._known_mixes:
-            random = np.random.default_rng([self.spec.seed, 2 << 16, view])
-            # Each image is the partner of one: all are seen as often.
-            partners = random.permutation(len(self.split))
-            self._known_mixes[view] = partners, random.uniform(*OWN_SHARE, len(self.split)).astype(np.float32)
-        return self._known_mixes[view]
-
-    @cached_property
-    def _randoms(self) -> list[NDArray[np.float64]]:
-        """For each view, four numbers in [0, 1) for every image, shape (images, 4)."""
-        return [
-            np.random.default_rng([self.spec.seed, view]).random((len(self.split), 4))
-            for view in range(self.spec.count)
-        ]
 
     def _mirrored(self, view: int) -> NDArray[np.bool_]:
         if not self.spec.flip:
@@ -175,3 +171,15 @@ class Views:
         picture = Image.fromarray(image).resize(self.spec.size[::-1], Image.Resampling.BILINEAR, box=box)
         result: Images = np.asarray(picture)
         return result[:, ::-1] if mirrored else result
+
+
+def _drawn(seed: int, images: int, view: int) -> NDArray[np.float64]:
+    """Four numbers in [0, 1) for every image's view, shape (images, 4)."""
+    return np.random.default_rng([seed, view]).random((images, 4))
+
+
+def _mixed(seed: int, images: int, view: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each image, which other its view is mixed with, and its own share; (images,) both."""
+    random = np.random.default_rng([seed, 2 << 16, view])
+    # Each image is the partner of one: all are seen as often.
+    return random.permutation(images), random.uniform(*OWN_SHARE, images).astype(np.float32)

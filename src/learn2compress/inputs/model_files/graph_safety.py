@@ -16,13 +16,20 @@ DENIED: dict[str, str] = {
     r"ReadFile|WriteFile|MatchingFiles|WholeFileReader.*|ImportEvent|DumpTensor|RecordInput|LoadAndRemapMatrix": (
         "reads or writes files"
     ),
-    r"(TextLine|FixedLengthRecord|TFRecord|LMDB|Identity)Reader.*|Reader[A-Z].*": "reads files",
+    r"(TextLine|FixedLengthRecord|TFRecord|LMDB|Identity)Reader.*|Reader[A-Z].*|DecodeProtoV2|EncodeProto": (
+        "reads files"  # those of protobufs, their descriptions
+    ),
     r".*Dataset.*|.*Iterator.*|InitializeTableFrom.*": "reads data or files",
     r"CreateSummary.*|.*SummaryWriter|Write.*Summary": "writes files",
     r"CalibrationStatisticsSaver|FileSystemSetConfiguration|DistributedSave": "writes files",
     r"Debug(Identity|NanCount|NumericSummary).*": "writes files or sends data away",
     r".*Rpc.*|RemoteCall|RemoteFusedGraphExecute|WorkerHeartbeat|_?(Host)?(Send|Recv)|Collective.*": (
         "talks to other machines"
+    ),
+    r"Abort": "ends the process",
+    r".*[Qq]ueue.*|Barrier.*|.*Accumulator.*|(Consume)?Mutex.*": "may wait for ever",
+    r"((Ordered)?Map)?(Uns|S)tage(NoKey|Clear|Peek|Size)?|(Ordered)?Map(Clear|IncompleteSize|Peek|Size)": (
+        "may wait for ever"
     ),
 }
 # Those of checkpoints: TensorFlow restores variables by them, so they may stand where nothing but that leads to them.

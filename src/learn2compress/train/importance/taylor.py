@@ -6,34 +6,45 @@ gradient, which is what a gate on the channel's output would get.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from learn2compress.graph.blocks import Block
 from learn2compress.graph.calls import Call, Graph, kind_of
-from learn2compress.graph.channels import Channels
+from learn2compress.graph.channels import AxisUnits, Channels
+from learn2compress.graph.walk import activation_name
 from learn2compress.train.importance.protocol import Batch, Scores, add_along, made_axis, zeros
 from learn2compress.train.losses import distillation_loss
 from learn2compress.train.trainable import scaled
 
+# For `id(variable)`, the gradient of the loss with respect to it.
+Gradients = dict[int, NDArray[np.float64]]
+# They divide an example by a size of its own. However large what goes in, the same comes out, and the weights before
+# say nothing of how much it matters.
+NORMS_BY_EXAMPLE = ("GroupNormalization", "LayerNormalization", "UnitNormalization")
+# Layers and operations that give shares, which something else is multiplied by; and their names as activations.
+SHARES = ("HardSigmoid", "Sigmoid", "Softmax", "hard_sigmoid", "sigmoid", "softmax")
 
-class GateRecorder(keras.optimizers.Optimizer):
-    """Moves nothing, and keeps `weight * gradient` of the last step: gradients in the same way on every backend."""
+
+class GradientRecorder(keras.optimizers.Optimizer):
+    """Moves nothing, and keeps the gradients of the last step: in the same way on every backend."""
 
     def build(self, variables: list[Any]) -> None:
-        """Creates one product a variable."""
+        """Creates a place for each variable's gradient."""
         if not self.built:
             super().build(variables)
-            self.products = [self.add_variable_from_reference(v, name="product") for v in variables]
+            self.recorded = [self.add_variable_from_reference(v, name="recorded") for v in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keeps one variable's product."""
-        product = self.products[self._get_variable_index(variable)]
-        self.assign(product, ops.cast(gradient, product.dtype) * ops.cast(variable, product.dtype))
+        """Keeps one variable's gradient."""
+        recorded = self.recorded[self._get_variable_index(variable)]
+        self.assign(recorded, ops.cast(gradient, recorded.dtype))
 
 
 class DistilledModel(keras.Model):
@@ -75,67 +86,148 @@ class Taylor:
         return self.with_blocks(channels, batches)[0]
 
     def with_blocks(self, channels: Channels, batches: Iterator[Batch]) -> tuple[Scores, dict[str, float]]:
-        """The scores of channels, and those of removable blocks on the same scale: each as one gate on its branch."""
-        # Layers are judged whether or not the user froze them.
-        frozen = [layer for layer in channels.graph.layers if not layer.trainable]
-        for layer in frozen:
-            layer.trainable = True
-        judged = DistilledModel(channels.graph.model, 1.0, self.hard)
-        recorder = GateRecorder(learning_rate=1.0)
-        judged.compile(optimizer=recorder, jit_compile=False)
+        """The scores of channels, and those of removable blocks on the same scale: each as one gate on its branch.
+
+        A block of which no weights say how much it matters has no score.
+        """
         scores = zeros(channels)
-        ends = {block.name: _last_weighted(channels, block) for block in channels.blocks}
-        blocks = {name: 0.0 for name, layer in ends.items() if layer is not None}
-        for pixels, labels in batches:
-            judged.train_on_batch(pixels, labels)
-            found = zip(judged.trainable_variables, recorder.products, strict=True)
-            products = {id(variable): np.asarray(product, np.float64) for variable, product in found}
-            for layer in channels.graph.layers:
-                _add_gates(scores, channels, layer, products)
-            for name in blocks:
-                found_here = [products[id(w)].sum() for w in ends[name].weights if id(w) in products]
-                blocks[name] += float(sum(found_here)) ** 2
-        for layer in frozen:
-            layer.trainable = False
+        with _all_trainable(channels.graph.layers):
+            ends = {block.name: _ends(channels, block) for block in channels.blocks}
+            blocks = {name: 0.0 for name, layers in ends.items() if layers}
+            judged = DistilledModel(channels.graph.model, 1.0, self.hard)
+            recorder = GradientRecorder(learning_rate=1.0)
+            judged.compile(optimizer=recorder, jit_compile=False)
+            for pixels, labels in batches:
+                judged.train_on_batch(pixels, labels)
+                found = zip(judged.trainable_variables, recorder.recorded, strict=True)
+                gradients = {id(variable): np.asarray(gradient, np.float64) for variable, gradient in found}
+                for layer in channels.graph.layers:
+                    _add_gates(scores, channels, layer, gradients)
+                for name in blocks:
+                    blocks[name] += sum(_gate(end, gradients) for end in ends[name]) ** 2
         return scores, blocks
 
 
-def _last_weighted(channels: Channels, block: Block) -> Any:
-    """The last layer with weights on the way to a block's sum: a gate on it is one on the branch.
+@contextmanager
+def _all_trainable(layers: Sequence[keras.Layer]) -> Iterator[None]:
+    """Layers are judged whether or not the user froze them; afterwards they are as they were."""
+    frozen = [layer for layer in layers if not layer.trainable]
+    try:
+        for layer in frozen:
+            layer.trainable = True
+        yield
+    finally:
+        for layer in frozen:
+            layer.trainable = False
 
-    Where gates alone have weights it is the last of theirs, and None where nothing has any.
+
+def _ends(channels: Channels, block: Block) -> list[keras.Layer]:
+    """The last layers with weights on every way to a block's sum: gates on all of them are one on the branch.
+
+    A batch norm without scale is among them, with what comes before it. Where gates alone have weights it is the last
+    of theirs, and none where nothing has any, or where the weights say nothing.
     """
     graph, producers = channels.graph, channels.graph.producers()
-    on_the_way: set[int] = set()
+    ends: list[keras.Layer] = []
+    seen: set[int] = set()
     waiting = [block.output]
     while waiting:
         position = producers.get(waiting.pop())
-        if position in block.calls and position not in on_the_way:
-            on_the_way.add(position)
-            waiting.extend(_carried(graph, graph.calls[position]))
-    order = [*sorted(on_the_way, reverse=True), *sorted(block.calls, reverse=True)]
-    operations = [graph.calls[position].operation for position in order]
-    return next((one for one in operations if isinstance(one, keras.Layer) and one.trainable_variables), None)
+        if position not in block.calls or position in seen:
+            continue
+        seen.add(position)
+        call = graph.calls[position]
+        if _is_plain(call.operation, *NORMS_BY_EXAMPLE):
+            return []
+        scales = _scales(call.operation)
+        if scales or _is_plain(call.operation, "BatchNormalization"):
+            ends.append(call.operation)
+        if not scales:
+            waiting.extend(_carried(graph, producers, call))
+    if any(_scales(end) for end in ends):
+        return list({id(end): end for end in ends}.values())
+    operations = [graph.calls[position].operation for position in sorted(block.calls, reverse=True)]
+    return [one for one in operations if _scales(one)][:1]
 
 
-def _carried(graph: Graph, call: Call) -> Sequence[int]:
+def _is_plain(operation: Any, *norms: str) -> bool:
+    """Whether it is one of these norms and scales nothing by weights."""
+    return kind_of(operation) in norms and getattr(operation, "gamma", None) is None
+
+
+def _scales(operation: Any) -> bool:
+    """Whether all that an operation gives is scaled by its weights: a PReLU scales the negative half alone."""
+    if kind_of(operation) == "PReLU" or _is_plain(operation, "BatchNormalization", *NORMS_BY_EXAMPLE):
+        return False
+    return isinstance(operation, keras.Layer) and bool(operation.trainable_variables)
+
+
+def _carried(graph: Graph, producers: Mapping[int, int], call: Call) -> Sequence[int]:
     """The inputs that a call passes on; of a product it is the one that the others are gates on."""
     if kind_of(call.operation) != "Multiply":
         return call.inputs
-    # A gate is broadcast. On a map of one pixel it is not, but it is made later than what it is made from.
-    whole = [number for number in call.inputs if graph.shapes[number] == graph.shapes[call.outputs[0]]]
-    return sorted(whole)[:1] or call.inputs
+    # A gate is broadcast, as a rule. Where it is not it is a share, or made later than what it is made from.
+    whole = sorted(number for number in call.inputs if graph.shapes[number] == graph.shapes[call.outputs[0]])
+    made = [number for number in whole if not (number in producers and _shares(graph.calls[producers[number]]))]
+    return (made or whole)[:1] or call.inputs
 
 
-def _add_gates(scores: Scores, channels: Channels, layer: Any, products: dict[int, Any]) -> None:
-    """Adds the squares of a layer's gates: the sums of its products along the axis that makes channels."""
+def _shares(call: Call) -> bool:
+    """Whether a call gives shares."""
+    return kind_of(call.operation) in SHARES or activation_name(call.operation) in SHARES
+
+
+def _gate(layer: Any, gradients: Gradients) -> float:
+    """What a gate on all that a layer gives would get."""
+    if _is_plain(layer, "BatchNormalization"):
+        # The layer before has a gate on what is scaled; there remains what is added. Without beta, the gradient of
+        # that is unknown, and the mean is left out.
+        gradient = gradients.get(id(layer.beta))
+        return 0.0 if gradient is None else float((gradient * _added(layer)).sum())
+    # Of kernels one behind the other, as in attention and in separable convolutions, the last: one gate, not several.
+    first = getattr(layer, "depthwise_kernel", None)
+    weights = getattr(layer, "_output_dense", layer).weights
+    products = [_product(weight, gradients) for weight in weights if weight is not first]
+    return float(sum(product.sum() for product in products if product is not None))
+
+
+def _added(norm: Any) -> NDArray[np.float64]:
+    """What a batch norm without scale adds to what it divides."""
+    beta, mean, variance = (
+        np.asarray(weight, np.float64) for weight in (norm.beta, norm.moving_mean, norm.moving_variance)
+    )
+    return beta - mean / np.sqrt(variance + norm.epsilon)
+
+
+def _product(weight: Any, gradients: Gradients) -> NDArray[np.float64] | None:
+    """Weight times gradient; None where it has none."""
+    gradient = gradients.get(id(weight))
+    return None if gradient is None else gradient * np.asarray(weight, np.float64)
+
+
+def _add_gates(scores: Scores, channels: Channels, layer: Any, gradients: Gradients) -> None:
+    """Adds the squares of a layer's gates: the sums of its products by the channel that it makes."""
     total, along = None, None
     for (position, axis), units in channels.axes.get(id(layer), {}).items():
-        product = products.get(id(layer.weights[position]))
-        if product is None or axis != made_axis(layer, product):
-            continue
-        sums = product.sum(axis=tuple(other for other in range(product.ndim) if other != axis))
-        total = sums if total is None else total + sums
-        along = units
+        product = _product(layer.weights[position], gradients)
+        made = None if product is None else _made(layer, product, axis, units)
+        if made is not None:
+            sums, along = made
+            total = sums if total is None else total + sums
     if total is not None and along is not None:
         add_along(scores, along, total**2)
+
+
+def _made(
+    layer: Any, product: NDArray[np.float64], axis: int, units: AxisUnits
+) -> tuple[NDArray[np.float64], AxisUnits] | None:
+    """A product summed up for each channel that the layer makes, and what these are; None along another axis."""
+    if type(layer).__name__.startswith("Depthwise") and product.ndim > 1:
+        # (h, w, in, multiplier): so many channels in a row are made of each.
+        *space, _, multiplier = range(product.ndim)
+        again = product.shape[multiplier]
+        repeated = AxisUnits(np.repeat(units.group, again), np.repeat(units.unit, again))
+        return product.sum(axis=tuple(space)).ravel(), repeated
+    if axis != made_axis(layer, product):
+        return None
+    return product.sum(axis=tuple(other for other in range(product.ndim) if other != axis)), units

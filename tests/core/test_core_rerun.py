@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from learn2compress.core.recipe import PRESETS, Recipe, TrainingRecipe, ViewsRecipe, read
+from learn2compress.core.errors import InputError
+from learn2compress.core.options import Options
+from learn2compress.core.recipe import PRESETS, Recipe, TrainingRecipe, ViewsRecipe
+from learn2compress.core.rerun import composed as composed_with
 
 FOUND = TrainingRecipe(optimizer="muon", peak=0.06, batch_size=256, joint_steps=900, quantization_steps=90)
 
@@ -22,10 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def composed(file: Path, *settings: str, **given: Any) -> tuple[Recipe, tuple[str, ...]]:
-    from learn2compress.stages.course import without_findings
-
-    values = {**dict.fromkeys(("budget", "preset", "route", "seed")), **given}
-    return without_findings(Recipe.compose(file, settings, values), read(file), values, settings)
+    return composed_with(file, settings, {**dict.fromkeys(("budget", "preset", "route", "seed")), **given})
 
 
 def test_a_recipe_alone_stays_as_it_is(file: Path) -> None:
@@ -86,3 +86,18 @@ def test_the_same_command_again_asks_for_the_same(file: Path, tmp_path: Path) ->
     # What an unfinished run keeps of it is read as it is, whatever is given again.
     first.write(tmp_path / "begun.toml", "")
     assert composed(tmp_path / "begun.toml", budget="60m", route="cuts") == (first, ())
+
+
+def test_mixed_views_that_were_found_out_for_a_fixed_teacher_are_left_aside_beside_one_that_learns(
+    file: Path,
+) -> None:
+    recipe, (note,) = composed(file, teacher="joint")
+    assert recipe.views == ViewsRecipe(count=7, mirrored=True)
+    assert recipe.training == FOUND
+    assert "views.mixed" in note
+    Options.of(recipe)
+    # Who asks for both is refused.
+    both, _ = composed(file, "views.mixed=true", teacher="joint")
+    with pytest.raises(InputError) as caught:
+        Options.of(both)
+    assert caught.value.code == "option.mixed_views"
