@@ -4,8 +4,7 @@
 
 (a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it. Steps are timed in turns
 (a, c, a, c, ...), so that the ratio holds on a busy machine. Accuracy is that of the float members on the 10,000 test
-images: its standard error is 0.3 points. `--time-alone` leaves it at the time of a step, which it prints, and takes two
-minutes.
+images: its standard error is 0.3 points. `--time-alone` leaves it at the time of a step, which it prints.
 """
 
 from __future__ import annotations
