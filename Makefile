@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/l2c demo --out demo-family
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(DEV_STAMP)
 	$(BIN)/python -m pytest $(ARGS)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+# Whole runs: files that take minutes. Begun last, one of them would leave all workers but one with nothing to do.
+LONG = ("test_compress.py", "test_train_checkpoint.py", "test_stages_trial.py", "test_graph_applications.py")
 # linux/capability.h
 _VERSION_3, _OVERRIDE, _READ_SEARCH = 0x20080522, 1 << 1, 1 << 2
 
@@ -19,6 +21,12 @@ class _Header(ctypes.Structure):
 
 class _Set(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture
