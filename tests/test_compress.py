@@ -554,7 +554,7 @@ def test_a_run_that_is_interrupted_killed_and_short_of_disk_ends_as_one_that_is_
     shapes: Shapes, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruptible: None
 ) -> None:
     out, undisturbed = tmp_path / "family", tmp_path / "undisturbed"
-    asked = [str(shapes.file), "--data", str(shapes.folder), "--budget", SHORTEST, "--students", "2"]
+    asked = [str(shapes.file), "--data", str(shapes.folder), "--budget", SHORTEST, "--students", "1"]
     asked += ["--from", "prunings", "--mixed", "off", "--quiet"]
     for key, value in FIXED.items():
         asked += ["--set", f"{key}={value}"]
