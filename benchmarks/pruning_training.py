@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from _harness import HERE
 from _students import SIZE, Material, material
+from pruning_resnet56 import MACS
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +43,6 @@ from learn2compress.train.soft_labels import soft_labels
 from learn2compress.train.trainable import plain
 from learn2compress.train.views import Views, ViewSpec
 
-MACS = 125_747_840
 PRUNINGS = SETTINGS["prunings"].here()
 
 

@@ -26,25 +26,23 @@ def test_a_reply_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert ask(module, {"n": 21}, about="x", timeout_seconds=60) == {"twice": 42}
 
 
-def test_a_process_that_aborts_is_an_error_that_names_file_and_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("end", "said", "advised", "not_advised"),
+    [
+        ("os.abort()", "SIGABRT: bad tensor", "damaged", "memory"),
+        # It is not the file that is suspected.
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", "memory may have run out", "damaged"),
+    ],
+)
+def test_a_process_that_is_ended_by_a_signal_is_an_error_that_names_it_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, said: str, advised: str, not_advised: str
 ) -> None:
-    module = worker(tmp_path, monkeypatch, "import os, sys\nprint('bad tensor', file=sys.stderr)\nos.abort()\n")
-    with pytest.raises(InputError, match=r"a\.tflite was ended by SIGABRT: bad tensor") as caught:
-        ask(module, {}, about="a.tflite", timeout_seconds=60)
+    source = f"import os, signal, sys\nprint('bad tensor', file=sys.stderr, flush=True)\n{end}\n"
+    with pytest.raises(InputError, match=rf"a\.tflite was ended by {said}") as caught:
+        ask(worker(tmp_path, monkeypatch, source), {}, about="a.tflite", timeout_seconds=60)
     assert caught.value.code == "measure.crashed"
-    assert "damaged" in caught.value.fix
-
-
-def test_of_a_process_that_was_killed_it_is_not_the_file_that_is_suspected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = worker(tmp_path, monkeypatch, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    with pytest.raises(InputError, match=r"a\.tflite was ended by SIGKILL") as caught:
-        ask(module, {}, about="a.tflite", timeout_seconds=60)
-    assert caught.value.code == "measure.crashed"
-    assert "memory may have run out" in caught.value.fix
-    assert "damaged" not in caught.value.fix
+    assert advised in caught.value.fix
+    assert not_advised not in caught.value.fix
 
 
 def test_a_process_that_fails_is_an_error_with_its_last_words(

@@ -98,9 +98,9 @@ def test_a_bound_that_some_member_holds_is_met(unmet: Callable[..., str], text: 
         ("macs<=1M", "small, has 1.8 M MACs, off by 800 k MACs"),
         ("latency<=1ms", "small, has latency 1.25 ms, off by 0.25 ms"),
         ("memory<=1MB", "small, has memory 1.5 MB, off by 500 kB"),
-        ("accuracy>=0.95", "large, has accuracy 92%, off by 3 points"),
-        ("accuracy>=93%", "large, has accuracy 92%, off by 1 point"),
-        ("accuracy>=0.9204", "large, has accuracy 92%, off by 0.04 points"),
+        ("accuracy>=0.95", "large, has accuracy 92.00 %, off by 3 points"),
+        ("accuracy>=93%", "large, has accuracy 92.00 %, off by 1 point"),
+        ("accuracy>=0.9204", "large, has accuracy 92.00 %, off by 0.04 points"),
         ("drop<=0.5%", "large, has drop 1 point, off by 0.5 points"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_bound_that_no_member_holds_is_named_with_the_nearest_value_and_the_ga
 def test_bounds_on_different_metrics_hold_for_one_member_or_are_not_met(unmet: Callable[..., str]) -> None:
     assert unmet("size<=300KB", "accuracy>=0.92") == unmet("size<=90KB", "accuracy>=0.88") == ""
     assert unmet("size<=90KB", "accuracy>=0.92") == (
-        "No member meets size<=90KB and accuracy>=0.92 at once: the nearest, small, has accuracy 88%, off by "
+        "No member meets size<=90KB and accuracy>=0.92 at once: the nearest, small, has accuracy 88.00 %, off by "
         "4 points."
     )
     assert unmet("size<=80KB", "drop<=4%") == (
@@ -131,7 +131,7 @@ def test_what_was_not_measured_is_within_no_bound(unmet: Callable[..., str], tex
 
 
 def test_the_accuracy_that_counts_is_that_of_the_test_split(unmet: Callable[..., str]) -> None:
-    assert "has accuracy 92%" in unmet("accuracy>=0.98")
+    assert "has accuracy 92.00 %" in unmet("accuracy>=0.98")
 
 
 def judged(family: Family, *validation: float) -> list[str]:

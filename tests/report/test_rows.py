@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from learn2compress.report.rows import milliseconds, points, times
+from learn2compress.core.units import milliseconds
+from learn2compress.report.rows import points, times
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0312, "0.0312"), (48.34, "48.3"), (999.6, "1000"), (1230.4, "1230")])

@@ -15,8 +15,8 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
 from learn2compress.core.folder import not_writable
 from learn2compress.core.paths import at_home
+from learn2compress.core.units import milliseconds, percent
 from learn2compress.export.conformance import Finding, ml_kit_findings
-from learn2compress.report.rows import milliseconds, percent
 
 Files = dict[str, str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ class Checkpoints:
             )
         self.resumed = bool(state)
         self._known: dict[str, Any] = state.get("known", {})
-        self.clock = _TellingClock(self._tell, state.get("seconds"), state.get("elapsed", 0.0))
+        self.clock = Clock(state.get("seconds"), state.get("elapsed", 0.0), self._tell)
         self.killed_at: str | None = None
         self._working = False
 
@@ -108,21 +108,6 @@ class Checkpoints:
         """Writes what is known and the time that it took, whole or not at all."""
         state = {"format": FORMAT, "elapsed": self.clock.elapsed, "seconds": self.clock.seconds, "known": self._known}
         write_whole(self._path, json.dumps(state, indent=1).encode())
-
-
-class _TellingClock(Clock):
-    """Tells which stage begins."""
-
-    def __init__(self, tell: Callable[[str], None], seconds: Mapping[str, float] | None, elapsed: float) -> None:
-        super().__init__(seconds, elapsed)
-        self._tell = tell
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """The same, told."""
-        self._tell(name)
-        with super().stage(name):
-            yield
 
 
 def _read(path: Path) -> dict[str, Any]:

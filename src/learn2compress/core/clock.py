@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -13,9 +13,16 @@ class Clock:
     Args:
         seconds: what each stage took so far.
         elapsed: of all of them.
+        on_stage: called with the name of each stage when it begins.
     """
 
-    def __init__(self, seconds: Mapping[str, float] | None = None, elapsed: float = 0.0) -> None:
+    def __init__(
+        self,
+        seconds: Mapping[str, float] | None = None,
+        elapsed: float = 0.0,
+        on_stage: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._on_stage = on_stage
         self._started = time.perf_counter() - elapsed
         self._seconds = dict(seconds or {})
         self._running: tuple[str, float] | None = None
@@ -36,6 +43,7 @@ class Clock:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Times a block under a name."""
+        self._on_stage(name)
         self._running = name, self.elapsed
         try:
             yield

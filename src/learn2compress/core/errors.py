@@ -57,3 +57,13 @@ class VerificationError(L2CError):
 
 class ConversionError(L2CError):
     """A trained model can't be written as a LiteRT file of the promised kind."""
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error is what Python, TensorFlow or JAX says when memory runs out."""
+    # TensorFlow's class can't be named here without importing it, and JAX has one for all that XLA says.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or (isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED"))
+    )

@@ -58,6 +58,11 @@ class MemberSpec:
         """Numbers of the steps of the pruning order that were taken."""
         return frozenset(range(self.removals)) - frozenset(self.given_back)
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What a member of a family is, whatever it is called."""
+        return (*self.layers, self.input_size)
+
     def same_layers(self, other: MemberSpec) -> bool:
         """Whether another of the same family differs at most in the size of its images."""
         return self.layers == other.layers

@@ -72,14 +72,14 @@ def rounded_up(n: float, least: float = 1) -> float:
     return math.ceil(n / step) * step
 
 
-def show_milliseconds(ms: float) -> str:
-    """`0.34567` as `0.346 ms`."""
-    return f"{ms:.3g} ms" if ms < 999.5 else f"{ms:.0f} ms"
+def milliseconds(value: float) -> str:
+    """Three significant digits, but never scientific: `0.0312`, `1.25`, `48.3`, `1230`."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
-def show_percent(fraction: float) -> str:
-    """`0.91964` as `91.96%`."""
-    return f"{100 * fraction:.4g}%"
+def percent(fraction: float, digits: int = 1) -> str:
+    """`0.9124` as `91.2 %`."""
+    return f"{100 * fraction:.{digits}f} %"
 
 
 def show_points(fraction: float) -> str:

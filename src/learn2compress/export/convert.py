@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from learn2compress.core.dataset import Images
-from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.errors import ConversionError, InputError, out_of_memory
 from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.core.silence import silenced
 
@@ -71,16 +71,6 @@ def _convert(converter: Any, what: str) -> bytes:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError("export.failed", f"The converter refused {what}: {lines[0][:300]}") from error
     return model
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error is what Python, TensorFlow or JAX says when memory runs out."""
-    # TensorFlow's class can't be named here without importing it, and JAX has one for all that XLA says.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "ResourceExhaustedError"
-        or (isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED"))
-    )
 
 
 def to_int8(quantized: keras.Model, size: tuple[int, int], written: FileFormat = FULL_INT8) -> bytes:

@@ -10,8 +10,7 @@ from itertools import pairwise
 from learn2compress.core.errors import TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.target import Target, bound_sets
-from learn2compress.core.units import rounded_up, show_bytes, show_count, show_milliseconds
-from learn2compress.plan.outcome import missed, told
+from learn2compress.plan.wording import cost_bound, missed, told
 
 # Only these bounds are known before training; accuracy and drop are checked on the finished family.
 PLANNED: dict[str, Callable[[Cost], float]] = {
@@ -19,13 +18,6 @@ PLANNED: dict[str, Callable[[Cost], float]] = {
     "macs": lambda cost: cost.macs,
     "latency": lambda cost: cost.latency_ms,
     "memory": lambda cost: cost.memory_bytes,
-}
-# How a bound on each is written.
-WRITTEN: dict[str, Callable[[float], str]] = {
-    "size": show_bytes,
-    "macs": show_count,
-    "latency": show_milliseconds,
-    "memory": show_bytes,
 }
 # What pruning reckons a channel's worth in: time and memory go with the work.
 PRICES = {"size": "size", "macs": "macs", "latency": "macs", "memory": "macs"}
@@ -82,13 +74,13 @@ def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) ->
             "targets.out_of_reach",
             f"The target {target.text} can't be met: the smallest member that can be built here has "
             f"{told(target.metric, value)}, {value / target.bound:.3g} times that. Nothing was trained.",
-            f"ask for at least {_bound_at(target.metric, value)} to get the nearest family, or for a smaller input "
+            f"ask for at least {cost_bound(target.metric, value)} to get the nearest family, or for a smaller input "
             "size.",
             excess,
         )
     values = [(target, PLANNED[target.metric](nearest.cost)) for target in targets if target.metric in PLANNED]
     said = "; ".join(told(t.metric, value) if t.holds(value) else missed(t, value) for t, value in values)
-    enough = " and ".join(t.text if t.holds(value) else _bound_at(t.metric, value) for t, value in values)
+    enough = " and ".join(t.text if t.holds(value) else cost_bound(t.metric, value) for t, value in values)
     return TargetsUnmetError(
         "targets.out_of_reach",
         f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once: the "
@@ -101,12 +93,6 @@ def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) ->
 def _excess(candidate: Candidate, targets: Sequence[Target]) -> float:
     """By what share of the bounds it is beyond them, summed over those that it breaks."""
     return sum(PLANNED[t.metric](candidate.cost) / t.bound - 1 for t in targets if not within(candidate, t))
-
-
-def _bound_at(metric: str, value: float) -> str:
-    """A target that the value keeps, in three digits: `size<=23.5KB`."""
-    upward = rounded_up(value, 0.01 if metric == "latency" else 1)
-    return f"{metric}<={WRITTEN[metric](upward).replace(' ', '').replace('k', 'K')}"
 
 
 def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate | None:

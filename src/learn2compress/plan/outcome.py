@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from learn2compress.core.family import Family, Member, Model
 from learn2compress.core.target import Target, bound_sets
-from learn2compress.core.units import show_bytes, show_count, show_milliseconds, show_percent, show_points
+from learn2compress.plan.wording import missed
 
 # A member is of use while it keeps at least this share of the way from chance to the teacher's accuracy.
 LEAST_SKILL = 0.5
-Show = Callable[[float], str]
-
-
-def _show_macs(n: float) -> str:
-    return f"{show_count(n)} MACs"
-
-
-# How people read a value of a metric, and the difference of two.
-SHOWN: dict[str, tuple[Show, Show]] = {
-    "size": (show_bytes, show_bytes),
-    "macs": (_show_macs, _show_macs),
-    "latency": (show_milliseconds, show_milliseconds),
-    "memory": (show_bytes, show_bytes),
-    "accuracy": (show_percent, show_points),
-    "drop": (show_points, show_points),
-}
-
-
-def told(metric: str, value: float) -> str:
-    """What a member has of a metric, such as `size 90 kB` or `1.8 M MACs`."""
-    if math.isinf(value):
-        return f"no measured {metric}"
-    shown = SHOWN[metric][0](value)
-    return shown if metric == "macs" else f"{metric} {shown}"
-
-
-def missed(target: Target, value: float) -> str:
-    """The same of a value beyond the bound, and by how much it is: `size 90 kB, off by 10 kB`."""
-    gap = abs(value - target.bound)
-    off = "" if math.isinf(gap) else f", off by {SHOWN[target.metric][1](gap)}"
-    return f"{told(target.metric, value)}{off}"
 
 
 def collapses(members: Sequence[Member], teacher: Model, classes: int) -> list[str]:

@@ -71,8 +71,8 @@ def of_other_proportions(uneven: Sequence[Candidate], chosen: Sequence[Candidate
     Their size lies between the smallest and the largest of the chosen ones, of which some may be uneven themselves.
     """
     sizes = [candidate.cost.size_bytes for candidate in chosen]
-    taken = {(candidate.spec.layers, candidate.spec.input_size) for candidate in chosen}
-    free = [c for c in uneven if (c.spec.layers, c.spec.input_size) not in taken]
+    taken = {candidate.spec.identity for candidate in chosen}
+    free = [c for c in uneven if c.spec.identity not in taken]
     inside = sorted((c for c in free if min(sizes) < c.cost.size_bytes < max(sizes)), key=lambda c: c.cost.macs)
     most = LOOKED_AT * (len(chosen) - 1)
     if len(inside) <= most:

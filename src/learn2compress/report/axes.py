@@ -12,9 +12,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from learn2compress.core.family import Family, Model
 from learn2compress.core.pareto import pareto_front
+from learn2compress.core.units import percent
 from learn2compress.report.labels import Box, place
 from learn2compress.report.palette import Palette
-from learn2compress.report.rows import baselines, percent
+from learn2compress.report.rows import baselines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from learn2compress.core.family import Family, Member
-from learn2compress.core.units import show_bytes, show_count
+from learn2compress.core.units import milliseconds, percent, show_bytes, show_count
 from learn2compress.report.headline import sampling_error
-from learn2compress.report.rows import milliseconds, percent, points, times
+from learn2compress.report.rows import points, times
 
 WEAKEST = 3
 FEW_EXAMPLES = 30  # of a class in the test split: below it, its accuracy is known to about ±15 points at best

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from learn2compress.core.family import Family
-from learn2compress.report.rows import MISSING, percent, points, rows
+from learn2compress.core.units import percent
+from learn2compress.report.rows import MISSING, points, rows
 
 SHOWN = 20
 # A loss of this many points gets the strongest shade.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from learn2compress.core.family import Family, Member
-from learn2compress.core.units import show_bytes
-from learn2compress.report.rows import percent, points, times
+from learn2compress.core.units import percent, show_bytes
+from learn2compress.report.rows import points, times
 
 _WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 

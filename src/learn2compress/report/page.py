@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from learn2compress.core.family import Family, Member
-from learn2compress.core.units import show_bytes, show_duration
+from learn2compress.core.units import percent, show_bytes, show_duration
 from learn2compress.report import rows as figures
 from learn2compress.report.card import card_file
 from learn2compress.report.classes import class_table
@@ -55,7 +55,7 @@ def render(family: Family) -> str:
     )
     environment.filters.update(
         {
-            "percent": figures.percent,
+            "percent": percent,
             "points": figures.points,
             "bytes": show_bytes,
             "duration": show_duration,

@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Model
-from learn2compress.core.units import show_bytes
+from learn2compress.core.units import milliseconds, show_bytes
 from learn2compress.report.axes import draw, write_names
 from learn2compress.report.palette import DARK, LIGHT, SENTINELS, Palette, css_variables
-from learn2compress.report.rows import milliseconds
 
 # Small, so that the text is still legible where the page is as narrow as a telephone.
 _SIZE_INCHES = (4.5, 3.5)

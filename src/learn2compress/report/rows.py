@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learn2compress.core.family import Family, Member, Model
-from learn2compress.core.units import show_bytes, show_count
+from learn2compress.core.units import milliseconds, percent, show_bytes, show_count
 
 Kind = Literal["teacher", "baseline", "member"]
 MISSING = "–"
@@ -56,20 +56,10 @@ def baselines(family: Family) -> list[Model]:
     return [m for m in family.baselines if m.file is None or m.file != teacher.file]
 
 
-def percent(fraction: float, digits: int = 1) -> str:
-    """`0.9124` as `91.2 %`."""
-    return f"{100 * fraction:.{digits}f} %"
-
-
 def points(drop: float) -> str:
     """A loss of accuracy as percentage points: `0.0123` as `1.2`, a gain with a minus sign."""
     text = f"{100 * drop:.1f}".replace("-", "−")
     return "0.0" if text == "−0.0" else text
-
-
-def milliseconds(value: float) -> str:
-    """Three significant digits, but never scientific: `0.0312`, `1.25`, `48.3`, `1230`."""
-    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def times(ratio: float) -> str:

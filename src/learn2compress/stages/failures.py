@@ -8,10 +8,9 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from learn2compress.core.checkpoints import Checkpoints
-from learn2compress.core.errors import InputError
+from learn2compress.core.errors import InputError, out_of_memory
 from learn2compress.core.progress import Progress
 from learn2compress.core.units import show_duration
-from learn2compress.export.convert import out_of_memory
 
 _SMALLER = "begin anew with smaller batches, as in --set training.batch_size=16"
 

@@ -11,7 +11,7 @@ from learn2compress.core.family import NOT_GIVEN, Accuracy
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.precision import FULL_INT8, FileFormat
-from learn2compress.core.units import show_count
+from learn2compress.core.units import percent, show_count
 from learn2compress.core.version import __version__
 from learn2compress.export.schema.packing import utf8
 from learn2compress.inputs.display_names import read_display_names
@@ -19,7 +19,7 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.manifest import WrittenMember
 from learn2compress.measure.graph import describe
 from learn2compress.measure.size import size_bytes
-from learn2compress.report.rows import MISSING, percent
+from learn2compress.report.rows import MISSING
 from learn2compress.tasks import Task
 
 # What an app feeds, for people.

@@ -29,7 +29,7 @@ from learn2compress.plan.members import (
 )
 from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs, spread
 from learn2compress.sources.protocol import MemberSource
-from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal, identity
+from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal
 from learn2compress.tasks import Task
 from learn2compress.train.settings import SETTINGS, TrainingSettings
 
@@ -250,13 +250,13 @@ def _over_target(
     chosen: list[Candidate], filed: list[Candidate], targets: tuple[Target, ...], candidates: list[Candidate]
 ) -> Over:
     """For the candidates whose file breaks a bound on size or MACs, what it takes over what was estimated."""
-    names = {identity(c.spec): c.spec.name for c in candidates}
+    names = {c.spec.identity: c.spec.name for c in candidates}
     found: Over = {}
     for candidate, real in zip(chosen, filed, strict=True):
         own = [t for t in targets if t.text in candidate.spec.targets and t.metric in FILED]
         for metric in {target.metric for target in own if not within(real, target)}:
             value = PLANNED[metric]
-            found[metric, names[identity(candidate.spec)]] = value(real.cost) / value(candidate.cost)
+            found[metric, names[candidate.spec.identity]] = value(real.cost) / value(candidate.cost)
     return found
 
 

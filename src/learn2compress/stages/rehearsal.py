@@ -82,7 +82,7 @@ class Rehearsal:
         return True
 
     def _file(self, spec: MemberSpec, written: FileFormat) -> Path:
-        key = (*identity(spec), written)
+        key = (*spec.identity, written)
         if key not in self._files:
             model = self._source.build(spec).model
             rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ class MeasuredCosts:
 
     def measure(self, candidates: Sequence[Candidate]) -> None:
         """Measures these, interleaved, so far as they are not yet."""
-        by_identity = {identity(c.spec): c for c in candidates}
+        by_identity = {c.spec.identity: c for c in candidates}
         new = [candidate for key, candidate in by_identity.items() if key not in self._known]
         if not self._metrics or not new:
             return
@@ -154,13 +154,13 @@ class MeasuredCosts:
             for values, file in zip(found, files, strict=True):
                 values["memory"] = SAFETY * peak_memory_bytes(file)
         for candidate, values in zip(new, found, strict=True):
-            self._known[identity(candidate.spec)] = candidate.cost.macs, values
+            self._known[candidate.spec.identity] = candidate.cost.macs, values
 
     def of(self, candidate: Candidate) -> Candidate:
         """The candidate with what it takes."""
         if not self._metrics:
             return candidate
-        known = self._known.get(identity(candidate.spec))
+        known = self._known.get(candidate.spec.identity)
         values = (
             known[1] if known else {metric: self._between(metric, candidate.cost.macs) for metric in self._metrics}
         )
@@ -170,8 +170,3 @@ class MeasuredCosts:
     def _between(self, metric: str, macs: int) -> float:
         points = sorted((at, values[metric]) for at, values in self._known.values())
         return float(np.interp(macs, [at for at, _ in points], [value for _, value in points]))
-
-
-def identity(spec: MemberSpec) -> tuple[object, ...]:
-    """What a member is, whatever it is called."""
-    return (*spec.layers, spec.input_size)
