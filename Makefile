@@ -37,14 +37,18 @@ format: $(DEV_STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/batch_norm.py
+	$(BIN)/python benchmarks/onednn.py
 	$(BIN)/python benchmarks/cifar10.py
 	$(BIN)/python benchmarks/clothing.py
 	$(BIN)/python benchmarks/imagenette.py
 	$(BIN)/python benchmarks/applications.py
+	$(BIN)/python benchmarks/inspect_model.py
 	$(BIN)/python benchmarks/importance.py
 	$(BIN)/python benchmarks/pruning_resnet56.py
 	$(BIN)/python benchmarks/pruning_clothing.py
 	$(BIN)/python benchmarks/pruning_imagenette.py
+	$(BIN)/python benchmarks/pruning_training.py
+	$(BIN)/python benchmarks/sparsity.py
 	$(BIN)/python benchmarks/channel_multiples.py
 	$(BIN)/python benchmarks/students.py
 	$(BIN)/python benchmarks/cifar10_hour.py
@@ -54,7 +58,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/waiting.py
+# What has to fetch other packages or a machine comes last: it ends in an error where that can't be had.
 	$(BIN)/python benchmarks/arm.py
+	$(BIN)/python benchmarks/pruning_torch.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.
 $(BIN)/python:

@@ -18,6 +18,7 @@ from _harness import Goal, find_data, find_teachers, main
 from learn2compress.core.family import Family
 
 SMALL, LARGE = 98_496, 316_000
+ROUNDS = 5
 GOALS = (
     Goal("at most 98,496 bytes", lambda m: (m.size_bytes or 0) <= SMALL, least_accuracy=0.89),
     Goal("at most 316 kB", lambda m: (m.size_bytes or 0) <= LARGE, least_accuracy=0.92),
@@ -42,12 +43,18 @@ def references(folder: Path) -> list[Path]:
 
 
 def bounds() -> list[str]:
-    """The targets: sizes as asked for, latencies as the references have them here."""
+    """The targets: sizes as asked for, latencies as the references have them here.
+
+    The least of several rounds: what the machine does beside only ever adds to a latency, and a reference that seems
+    slow lets members be slower than it is (once 0.097 for 0.081 ms).
+    """
     from learn2compress.measure.latency import latencies
 
     with tempfile.TemporaryDirectory() as folder:
-        medians = [latency.median for latency in latencies(references(Path(folder)))]
-    return [f"size<={LARGE}", f"size<={SMALL}", *(f"latency<={median:.5f}ms" for median in medians)]
+        files = references(Path(folder))
+        rounds = [[latency.median for latency in latencies(files)] for _ in range(ROUNDS)]
+    least = [min(medians) for medians in zip(*rounds, strict=True)]
+    return [f"size<={LARGE}", f"size<={SMALL}", *(f"latency<={median:.5f}ms" for median in least)]
 
 
 def beside_references(family: Family) -> dict[str, Any]:

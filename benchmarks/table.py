@@ -1,4 +1,4 @@
-"""Prints the README's result table from `results/*.json`.
+"""Prints the README's result tables from `results/*.json`.
 
 python benchmarks/table.py
 """
@@ -6,10 +6,11 @@ python benchmarks/table.py
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learn2compress.core.units import show_bytes, show_duration
+from learn2compress.core.units import milliseconds, percent, show_bytes, show_count, show_duration
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NAMES = {
@@ -20,20 +21,35 @@ NAMES = {
     "pruning_clothing": "Clothing, 96 px, EfficientNet-Lite0 pruned",
     "pruning_imagenette": "Imagenette, 224 px, EfficientNet-Lite0 pruned",
 }
+BASELINES = {"teacher-float32": "teacher, float32", "teacher-int8": "teacher, post-training int8"}
+# function (a model, the teacher as float32) -> what the column shows
+Column = Callable[[dict[str, Any], dict[str, Any]], str]
+COLUMNS: dict[str, Column] = {
+    "model": lambda model, teacher: BASELINES.get(model["name"], f"**{model['name']}**"),
+    ".tflite": lambda model, teacher: show_bytes(model["size_bytes"]),
+    "test accuracy": lambda model, teacher: percent(model["accuracy"]["test"]),
+    "latency": lambda model, teacher: f"{milliseconds(model['latency_ms']['median'])} ms",
+    "smaller": lambda model, teacher: f"{model['ratio_to_teacher']['size']:.1f}x",
+    "faster": lambda model, teacher: f"{model['ratio_to_teacher']['latency']:.1f}x",
+}
+# What prunings are asked for: multiply-accumulates, and what is left as floats too.
+OF_PRUNINGS: dict[str, Column] = {
+    "float32 accuracy": lambda model, teacher: percent(model.get("float_accuracy_test", teacher["accuracy"]["test"])),
+    "MACs": lambda model, teacher: show_count(model["macs"]),
+    "fewer MACs": lambda model, teacher: f"{model['ratio_to_teacher']['macs']:.2f}x",
+}
 
 
-def row(model: dict[str, Any]) -> str:
-    """One line of the table."""
-    ratio = model["ratio_to_teacher"]
-    name = {"teacher-float32": "teacher, float32", "teacher-int8": "teacher, post-training int8"}
-    cells = [
-        name.get(model["name"], f"**{model['name']}**"),
-        show_bytes(model["size_bytes"]),
-        f"{100 * model['accuracy']['test']:.1f} %",
-        f"{model['latency_ms']['median']:.3g} ms",
-        f"{ratio['size']:.1f}x",
-        f"{ratio['latency']:.1f}x",
-    ]
+def columns_of(key: str) -> dict[str, Column]:
+    """What the table of a benchmark shows, by the heads of its columns."""
+    if not key.startswith("pruning_"):
+        return COLUMNS
+    order = ("model", ".tflite", "MACs", "test accuracy", "float32 accuracy", "latency", "smaller", "faster")
+    return {head: (COLUMNS | OF_PRUNINGS)[head] for head in (*order, "fewer MACs")}
+
+
+def line(cells: list[str]) -> str:
+    """One line of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -46,10 +62,11 @@ def main() -> None:
         result = json.loads(path.read_text(encoding="utf-8"))
         took = show_duration(result["elapsed_seconds"])
         print(f"\n{title} (`{result['command']}`, took {took}, route `{result['route']}`)\n")
-        print("| model | .tflite | test accuracy | latency | smaller | faster |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        columns = columns_of(key)
+        print(line(list(columns)))
+        print(line(["---"] * len(columns)))
         for model in result["models"]:
-            print(row(model))
+            print(line([shown(model, result["models"][0]) for shown in columns.values()]))
 
 
 if __name__ == "__main__":

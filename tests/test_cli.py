@@ -213,9 +213,18 @@ def test_the_help_says_the_defaults_that_hold() -> None:
 
     helps = {parameter.name: getattr(parameter, "help", None) or "" for parameter in main.commands["compress"].params}
     said = {name: found.group(1) for name, text in helps.items() if (found := re.search(r"\[default: (.+)\]", text))}
-    assert {"backend", "students", "budget", "route", "teacher", "preprocess", "sparsity", "seed", "preset"} == set(
-        said
-    )
+    assert set(said) == {
+        "backend",
+        "students",
+        "budget",
+        "route",
+        "teacher",
+        "preprocess",
+        "framing",
+        "sparsity",
+        "seed",
+        "preset",
+    }
     for name, value in said.items():
         default = getattr(Recipe(), name)
         assert type(default)(value) == default, name

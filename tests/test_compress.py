@@ -663,17 +663,41 @@ def test_a_backend_that_can_not_see_the_data_is_refused(shapes: Shapes, tmp_path
     assert not (tmp_path / "family").exists()
 
 
-def test_a_live_model_is_compressed_and_not_changed(shapes: Shapes, tmp_path: Path) -> None:
+def test_a_live_model_that_knows_squeezed_images_is_compressed_and_not_changed(
+    shapes: Shapes, tmp_path: Path
+) -> None:
+    """Of images three times as wide as high, whose shapes lie at the ends: in the middle there is only ground."""
     import learn2compress as l2c
 
     before = [weight.copy() for weight in shapes.teacher.get_weights()]
-    family = l2c.compress(
-        shapes.teacher, shapes.arrays, out=tmp_path / "family", students=1, budget=30, route="teacher"
-    )
+    wide = {
+        part: (np.roll(images, SIZE // 2, axis=2).repeat(3, axis=2), labels)
+        for part, (images, labels) in shapes.arrays.items()
+    }
+    out = tmp_path / "family"
+    family = l2c.compress(shapes.teacher, wide, out=out, students=1, budget=30, route="teacher", framing="squeeze")
+    (member,) = family.members
     assert family.best().path.is_file()
-    assert family.best().member.accuracy.test > 0.8
+    assert family.teacher.accuracy.test > 0.9
+    assert member.accuracy.test > 0.8
     for was, now in zip(before, shapes.teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
+    assert family.dataset.framing == "squeeze"
+    assert 'framing = "squeeze"' in (out / "recipe.toml").read_text()
+    assert "squeezed into that size" in (out / "models" / f"{member.name}.md").read_text()
+    # The file alone says how its images are framed.
+    arrays = {f"{letter}_{part}": wide[part][place] for part in wide for place, letter in enumerate("xy")}
+    np.savez(tmp_path / "wide.npz", **arrays)
+    arguments = ["evaluate", str(family.path(member)), "--data", str(tmp_path / "wide.npz"), "--json"]
+    found = json.loads(CliRunner().invoke(main, arguments).stdout)
+    assert found["accuracy"] == pytest.approx(member.accuracy.test)
+    cropped = json.loads(CliRunner().invoke(main, [*arguments, "--framing", "crop"]).stdout)
+    assert cropped["accuracy"] < member.accuracy.test - 0.2
+    inspected = CliRunner().invoke(
+        main, ["inspect", str(shapes.file), "--data", str(tmp_path / "wide.npz"), "--framing", "squeeze", "--json"]
+    )
+    assert json.loads(inspected.stdout)["framing"] == "squeeze"
+    assert json.loads(inspected.stdout)["validation_accuracy"] > 0.9
 
 
 def constant_teacher() -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import click
 
 from learn2compress.core.errors import EXIT_INTERRUPTED, InputError, L2CError
+from learn2compress.core.framing import CROP, FRAMINGS, Framing
 from learn2compress.core.version import __version__
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ def _end(error: L2CError, as_json: bool) -> NoReturn:
     if as_json:
         document = {"error": {"code": error.code, "message": error.what, "fix": error.fix}}
         click.echo(json.dumps(document))
+    _tell(error)
+    sys.exit(error.exit_code)
+
+
+def _tell(error: L2CError) -> None:
     click.secho("error: ", fg="red", bold=True, err=True, nl=False)
     click.echo(str(error), err=True)
-    sys.exit(error.exit_code)
 
 
 class _Commands(click.Group):
@@ -169,6 +174,12 @@ def main() -> None:
 )
 @click.option(
     "--input-size", metavar="SIZE", help="224 or 192x256 (height x width), for a model that takes images of any size."
+)
+@click.option(
+    "--framing",
+    metavar="crop|squeeze",
+    help="How images of another shape are brought to the input's: cropped to the centre, or squeezed as a whole.  "
+    "[default: crop]",
 )
 @click.option("--model-input", "input_name", metavar="NAME", help="The model's input that takes the image.")
 @click.option("--model-output", "output_name", metavar="NAME", help="The model's output (or tensor) of the scores.")
@@ -292,11 +303,14 @@ def _command_line() -> str:
 @click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
 @click.option("--preprocess", default="auto", help="As for compress.")
 @click.option("--input-size", metavar="SIZE", default="auto", help="As for compress.")
+@click.option("--framing", type=click.Choice(FRAMINGS), default=CROP, help="As for compress.")
 @click.option("--model-input", "input_name", metavar="NAME", default="", help="As for compress.")
 @click.option("--model-output", "output_name", metavar="NAME", default="", help="As for compress.")
 @as_json
 @_errors
-def inspect(model: Path | None, data: Path | None, labels: Path | None, as_json: bool, **options: str) -> None:
+def inspect(
+    model: Path | None, data: Path | None, labels: Path | None, framing: Framing, as_json: bool, **options: str
+) -> None:
     """Say what MODEL is and how it could be compressed, or what is in DATA, or both."""
     if model is None:
         _inspect_data(data, labels, as_json)
@@ -304,7 +318,7 @@ def inspect(model: Path | None, data: Path | None, labels: Path | None, as_json:
     from learn2compress.inspection import inspect_model
     from learn2compress.report.tables.model import model_tables
 
-    _show(inspect_model(model, data, labels, **options), as_json, model_tables)
+    _show(inspect_model(model, data, labels, framing=framing, **options), as_json, model_tables)
 
 
 def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None:
@@ -317,7 +331,13 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
 
     with _listeners(as_json) as listeners:
         found = inspect_data(data, listeners, labels)
-    _show(found, as_json, data_tables)
+    problems = found["problems"]
+    # What is there is worth seeing all the same. The key `error` is where every command that ends so has the reason.
+    _show(found | ({"error": problems[0]} if problems else {}), as_json, data_tables)
+    for problem in problems:
+        _tell(InputError(problem["code"], problem["message"], problem["fix"]))
+    if problems:
+        sys.exit(InputError.exit_code)
 
 
 @main.command()
@@ -329,10 +349,16 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
 @click.option(
     "--preprocess", default="auto", help="As for compress; by default what the file's metadata say, or raw."
 )
+@click.option(
+    "--framing",
+    type=click.Choice(["auto", *FRAMINGS]),
+    default="auto",
+    help="As for compress; by default what the file's metadata say, or crop.",
+)
 @as_json
 @_errors
 def evaluate(
-    file: Path, data: Path, split: str, labels: Path | None, seed: int, preprocess: str, as_json: bool
+    file: Path, data: Path, split: str, labels: Path | None, seed: int, preprocess: str, framing: str, as_json: bool
 ) -> None:
     """Measure the accuracy of FILE.tflite on DATA.
 
@@ -342,7 +368,7 @@ def evaluate(
     from learn2compress.report.tables.files import accuracy_lines
 
     with _listeners(as_json) as listeners:
-        found = evaluate_file(file, data, split, labels, seed, listeners, preprocess)
+        found = evaluate_file(file, data, split, labels, seed, listeners, preprocess, framing)
     _show(found, as_json, accuracy_lines)
 
 

@@ -54,6 +54,7 @@ from learn2compress.stages.failures import legible_failures, tell_of_earlier
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
 from learn2compress.stages.labelling import Labelling
 from learn2compress.stages.metadata import described, write_measured
+from learn2compress.stages.own_words import own_words
 from learn2compress.stages.planning import plan_families
 from learn2compress.stages.saved import recalled_plans
 from learn2compress.stages.search import Lookout, Search
@@ -87,6 +88,7 @@ def compress(
     teacher: str | None = None,
     preprocess: str | None = None,
     input_size: str | int | None = None,
+    framing: str | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
     seed: int | None = None,
@@ -128,6 +130,8 @@ def compress(
         preprocess: what the teacher wants done to pixels 0..255, or `auto`, the default, to find out.
         input_size: `224` or `192x256` (height x width), for a model that takes images of any size; `auto`, the
             default, takes the data's own, or 224 where they are photos.
+        framing: `crop`, the default, or `squeeze`: how images of another shape than the input's are brought to it;
+            apps must do the same.
         input_name, output_name: which input and output of the model to use, where it has several.
         seed: of every random choice; 0 by default.
         sparsity: share of the weights of all kernels, the smallest of each, that become zero: files zip smaller,
@@ -172,6 +176,7 @@ def compress(
         "teacher": teacher,
         "preprocess": preprocess,
         "input_size": None if input_size is None else str(input_size),
+        "framing": framing,
         "input_name": input_name,
         "output_name": output_name,
         "seed": seed,
@@ -212,7 +217,12 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
     for note in asked.notes:
         progress.note(note)
     dataset = task.load_dataset(
-        asked.data, test_data=asked.test_data, labels=asked.labels, seed=options.seed, progress=progress
+        asked.data,
+        test_data=asked.test_data,
+        labels=asked.labels,
+        seed=options.seed,
+        framing=options.framing,
+        progress=progress,
     )
     teacher = load_teacher(
         asked.model,
@@ -220,6 +230,7 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
         preprocess=options.preprocess,
         input_size=options.input_size,
         names=Names(options.input_name, options.output_name),
+        said=own_words(asked.model),
         progress=progress,
     )
     dataset, teacher = described(dataset, teacher, options)
@@ -277,6 +288,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                     budget=options.budget_seconds,
                     seed=options.seed,
                     checkpoint=training.checkpoint,
+                    targets=options.targets,
                 )
             ],
         )
@@ -363,7 +375,8 @@ def hand_over(
         measured = measure_files(paths, accuracies, progress)
 
     teacher_model, baseline_models, member_models = describe_models(teacher, direct, baselines, written, measured)
-    collapsed = warn_of_collapses(member_models, teacher_model, dataset, progress)
+    member_models = warn_of_collapses(member_models, teacher_model, dataset, progress, course.plan.larger)
+    collapsed = [member.collapsed for member in member_models if member.collapsed]
     family = Family(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,

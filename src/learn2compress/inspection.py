@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, Framing, as_framing
 from learn2compress.core.options import check_seed, read_size
 from learn2compress.core.paths import at_home
 from learn2compress.core.progress import Listener, Progress
@@ -25,10 +26,10 @@ MOST_THREADS = 256
 
 
 def inspect_data(data: Path, listeners: Sequence[Listener] = (), labels: Path | None = None) -> dict[str, Any]:
-    """What is in a data set; see `inputs.survey.survey`. `labels` names its classes."""
-    from learn2compress.inputs.survey import load_surveyed
+    """What is in a data set, and what speaks against it; see `inputs.survey.survey`. `labels` names its classes."""
+    from learn2compress.inputs.survey import look_through
 
-    return load_surveyed(data, labels=labels, progress=Progress(*listeners))[1]
+    return look_through(data, labels=labels, progress=Progress(*listeners)).found
 
 
 def inspect_model(
@@ -40,6 +41,7 @@ def inspect_model(
     input_size: str = "auto",
     input_name: str = "",
     output_name: str = "",
+    framing: Framing = CROP,
 ) -> dict[str, Any]:
     """What a model is: input, classes, cost, and whether its own layers can be cut; with data, how it does on it.
 
@@ -50,6 +52,7 @@ def inspect_model(
         preprocess: what the teacher wants done to pixels, or `auto`.
         input_size: of the images, where the model takes any.
         input_name, output_name: which of the model's inputs and outputs to use.
+        framing: how images of another shape are brought to the input's.
     """
     from learn2compress.inputs.model_files.kinds import check_model_file
 
@@ -60,12 +63,14 @@ def inspect_model(
     from learn2compress.inputs.model_files.black_box import Names
     from learn2compress.inputs.survey import load_surveyed
     from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.stages.own_words import own_words
     from learn2compress.train.fake_quant import float_by_nature
 
-    dataset, surveyed = load_surveyed(data, labels=labels) if data else (None, None)
+    dataset, surveyed = load_surveyed(data, labels=labels, framing=framing) if data else (None, None)
     size = read_size(input_size)
     names = Names(input_name, output_name)
-    teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, input_size=size, names=names)
+    said = own_words(model)
+    teacher = load_teacher(model, dataset=dataset, preprocess=preprocess, input_size=size, names=names, said=said)
     keras_model = of_fixed_size(teacher.keras_model, teacher.input_size)
     own = own_layers(keras_model, outputs=teacher.outputs)
     found: dict[str, Any] = {
@@ -89,6 +94,7 @@ def inspect_model(
         found["validation_images"] = len(dataset.validation)
         found["test_images"] = len(dataset.test)
         found["class_names"] = list(dataset.class_names)
+        found["framing"] = dataset.framing
         found["right_by_preprocessing"] = {
             name: round(right, 4) for name, right in teacher.preprocess_accuracies.items()
         }
@@ -132,12 +138,15 @@ def evaluate_file(
     seed: int,
     listeners: Sequence[Listener],
     preprocess: str = "auto",
+    framing: str = "auto",
 ) -> dict[str, Any]:
     """Accuracy of a `.tflite` file on the test split, or on all of the data.
 
     Args:
         preprocess: what the model was trained on, as for `compress`; `auto` takes what the file's metadata say of a
             float input, and else pixels as they are.
+        framing: how images of another shape are brought to the input's; `auto` takes what the file's metadata say,
+            and else crops.
     """
     from learn2compress.inputs.dataset import load_dataset
     from learn2compress.measure.accuracy import score, tflite_probabilities
@@ -147,8 +156,9 @@ def evaluate_file(
     progress = Progress(*listeners)
     classes = math.prod(ports(open_interpreter(file), file)[1].shape)
     prepare, words = _preparation(file, preprocess)
+    framed = _framing_inside(file) if framing == "auto" else as_framing(framing)
     names = labels or _labels_inside(file)
-    dataset = load_dataset(data, labels=names, seed=seed, progress=progress)
+    dataset = load_dataset(data, labels=names, seed=seed, framing=framed, progress=progress)
     if classes != dataset.classes:
         raise InputError(
             "evaluate.classes",
@@ -167,6 +177,7 @@ def evaluate_file(
         "file": str(file),
         "split": split,
         "preprocessing": words,
+        "framing": framed,
         "accuracy": result.accuracy,
         "examples": result.examples,
         "per_class": dict(zip(dataset.class_names, result.per_class, strict=True)),
@@ -201,6 +212,14 @@ def _labels_inside(file: Path) -> tuple[str, ...] | None:
 
     metadata = metadata_of(file)
     return (metadata.labels if metadata else None) or None
+
+
+def _framing_inside(file: Path) -> Framing:
+    """How a file says that its images are framed; where it says nothing, they are cropped."""
+    from learn2compress.export.metadata import metadata_of
+
+    metadata = metadata_of(file)
+    return metadata.framing if metadata else CROP
 
 
 def measure_paths(files: Sequence[Path], threads: int) -> list[dict[str, Any]]:

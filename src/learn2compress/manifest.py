@@ -83,6 +83,7 @@ def describe_data(dataset: Dataset) -> DatasetSummary:
         validation_examples=len(dataset.validation),
         test_examples=len(dataset.test),
         image_size=dataset.image_size,
+        framing=dataset.framing,
         notes=dataset.notes,
     )
 

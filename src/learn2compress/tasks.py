@@ -12,11 +12,13 @@ from learn2compress.core.options import Options
 from learn2compress.export.metadata import add_metadata
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.plan.members import priced_by
+from learn2compress.plan.members import bounds_work, priced_by
 from learn2compress.sources.protocol import MemberSource
 
 # Below this many training images a class, a student from scratch falls far behind a cut of a trained teacher.
 FEWEST_IMAGES_PER_CLASS_FROM_SCRATCH = 1000
+# Where a layer has no integer kernel.
+IN_FLOAT = " Written with --precision float32, float16 or dynamic, the teacher can be pruned."
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,16 @@ def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
     asked = options.route
     if asked == "fresh":
         return [FreshStudents(teacher, dataset, "asked for")]
-    own_ones = own_layers(teacher.keras_model, teacher.input_size, teacher.outputs)
+    read = partial(own_layers, teacher.keras_model, teacher.input_size, teacher.outputs)
+    own_ones = read(integer=options.integer)
     uncut, unpruned = own_ones.uncut, own_ones.unpruned
     refusal = {"cuts": uncut, "prunings": unpruned, "teacher": uncut and unpruned}.get(asked)
     if refusal:
         raise InputError(
             "route.teacher_refused",
             f"The teacher's own graph can't be made smaller: {refusal}.",
-            "use --from fresh: students of our own are trained from the teacher's outputs.",
+            "use --from fresh: students of our own are trained from the teacher's outputs."
+            + (IN_FLOAT if asked != "cuts" and read(integer=False).unpruned is None else ""),
         )
     per_class = len(dataset.train) / dataset.classes
     few = per_class < FEWEST_IMAGES_PER_CLASS_FROM_SCRATCH
@@ -61,11 +65,15 @@ def _image_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
     enough = f"{per_class:.0f} training images a class are enough for students from scratch"
     reason = "asked for" if asked != "auto" else kept
     cuts = [] if uncut else [TeacherCuts(teacher, dataset, reason)]
-    pruned = partial(TeacherPrunings, priced=priced_by(options.targets), importance=options.importance)
-    prunings = [] if unpruned else [pruned(teacher, dataset, reason)]
+    priced, importance = priced_by(options.targets), options.importance
+    pruned = partial(TeacherPrunings, teacher, dataset, priced=priced, importance=importance)
+    prunings = [] if unpruned else [pruned(reason)]
     if asked in ("cuts", "prunings"):
         return list(cuts if asked == "cuts" else prunings)
     if few or asked == "teacher":
+        if cuts and prunings and bounds_work(options.targets):
+            # A cut has the first layers whole, which do most of the work: a bound leaves it little else.
+            return [pruned(f"{reason}; within a bound on work, prunings keep more of the teacher than cuts"), *cuts]
         # Cuts get good sooner: they have all but their heads in common.
         own: list[MemberSource] = [*cuts, *prunings] if few else [*prunings, *cuts]
         if own:

@@ -109,6 +109,18 @@ def clothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def squeezed(clothing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The family of one again, but its member says that photos are squeezed into its input."""
+    folder = tmp_path_factory.mktemp("squeezed")
+    (folder / "models").mkdir()
+    labels = Family.load(clothing).dataset.class_names
+    about: dict[str, Any] = {"name": "n", "description": "", "version": "1", "author": "", "license": ""}
+    path = folder / "models" / "small.tflite"
+    path.write_bytes(add_metadata(MEMBER.read_bytes(), labels=labels, framing="squeeze", **about))
+    return family_of(folder, (member("small", (96, 96), len(labels), path),), labels)
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A family with a member `float32` and a member `int8`, so at their ends too; their labels are awkward.
 
@@ -195,7 +207,12 @@ def every_type(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return family_of(folder, tuple(members), TINY_LABELS)
 
 
-KINDS = [("clothing", "small"), *product(("tiny", "logits"), ("float32", "int8")), ("logits", "uint8")]
+KINDS = [
+    ("clothing", "small"),
+    ("squeezed", "small"),
+    *product(("tiny", "logits"), ("float32", "int8")),
+    ("logits", "uint8"),
+]
 
 
 @pytest.fixture(params=KINDS, ids="-".join)

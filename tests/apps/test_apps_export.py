@@ -22,8 +22,9 @@ TARGETS = {
         "app/src/main/assets/small.tflite",
         "app/src/main/java/com/example/classifier/Classifier.kt",
         "app/src/main/java/com/example/classifier/MlKitClassifier.kt",
+        "app/src/main/java/com/example/classifier/Photo.kt",
     },
-    "ios": {"Classifier.swift", "Podfile", "README.md", "labels.txt", "small.tflite"},
+    "ios": {"Classifier.swift", "Photo.swift", "Podfile", "README.md", "labels.txt", "small.tflite"},
     "web": {"README.md", "classifier.js", "index.html", "labels.txt", "package.json", "small.tflite"},
     "python": {"README.md", "classify.py", "labels.txt", "requirements.txt", "small.tflite"},
     "micro": {
@@ -251,3 +252,30 @@ def test_folders_that_are_closed_end_in_an_error_that_says_so(
     assert found.exit_code == 2, found.output
     assert json.loads(found.stdout)["error"]["code"] == code
     assert "family" in found.stderr
+
+
+def test_ml_kit_and_mediapipe_get_photos_cropped_as_they_were_measured(
+    clothing: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Left to themselves both would stretch a photo into the model's shape."""
+    android = files(learn2compress.export(clothing, "small", "android", tmp_path / "android"))
+    code = next(path for name, path in android.items() if name.endswith("MlKitClassifier.kt")).read_text()
+    assert "Photo.fitted(photo, rotationDegrees)\n" in code
+    assert "InputImage.fromBitmap(fitted, 0)" in code
+    assert "ExifInterface" in android["README.md"].read_text()
+    # Of 12 x 10 pixels, of which ML Kit would take no picture.
+    android = files(learn2compress.export(tiny, "float32", "android", tmp_path / "tiny"))
+    code = next(path for name, path in android.items() if name.endswith("MlKitClassifier.kt")).read_text()
+    assert "Photo.fitted(photo, rotationDegrees, times = 4)" in code
+    ios = learn2compress.export(clothing, "small", "ios", tmp_path / "ios")
+    assert "MPImage(uiImage: Photo.fitted(photo))" in (ios / "README.md").read_text()
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_each_folder_says_how_photos_are_framed(clothing: Path, squeezed: Path, tmp_path: Path, target: str) -> None:
+    said = {"cropped": "fills that size and cropped to its centre", "squeezed": "squeezed into that size"}
+    for family, own, other in ((clothing, "cropped", "squeezed"), (squeezed, "squeezed", "cropped")):
+        out = learn2compress.export(family, "small", target, tmp_path / own)
+        readme = (out / "README.md").read_text()
+        assert said[own] in readme
+        assert said[other] not in readme

@@ -32,7 +32,15 @@ def test_swift_is_parsed_without_mistakes(
     out = learn2compress.export(every_type, f"{input_type}-{output_type}-{gives}", "ios", tmp_path / "app")
     code = (out / "Classifier.swift").read_text(encoding="utf-8")
     assert mistakes(code) == []
+    assert mistakes((out / "Photo.swift").read_text(encoding="utf-8")) == []
     assert ("exp(" in code) == (gives == "logits")
+
+
+def test_swift_that_squeezes_photos_is_parsed_without_mistakes(squeezed: Path, tmp_path: Path) -> None:
+    out = learn2compress.export(squeezed, "small", "ios", tmp_path / "app")
+    code = (out / "Photo.swift").read_text(encoding="utf-8")
+    assert mistakes(code) == []
+    assert "CGRect(origin: .zero, size: whole)" in code
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import learn2compress
+from learn2compress.cli import main
 from learn2compress.inspection import evaluate_file
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "clothing" / "photos"
+MEMBER = ROOT / "tests" / "fixtures" / "clothing_small.tflite"
 ALL = """
 import json, sys
 from pathlib import Path
@@ -71,6 +74,7 @@ def test_deep_grey_photos_of_any_size_get_the_pixels_that_were_measured(clothing
     out = learn2compress.export(clothing, "small", "python", tmp_path / "app")
     pixels = np.random.default_rng(2).integers(0, 65536, (14, 20)).repeat(12, 0).repeat(9, 1).astype(np.uint16)
     Image.fromarray(pixels).save(tmp_path / "deep.png")
+    Image.fromarray(pixels // 256).save(tmp_path / "dark.png")  # dark whatever its own brightest value is
     shutil.copy(next((PHOTOS / "test" / "shoes").glob("*.jpg")), tmp_path / "small.jpg")
     code = (
         "import sys; from classify import rgb; from PIL import Image, ImageOps; import numpy as np\n"
@@ -78,12 +82,12 @@ def test_deep_grey_photos_of_any_size_get_the_pixels_that_were_measured(clothing
         "    fitted = ImageOps.fit(rgb(Image.open(path)), (60, 60), Image.Resampling.BICUBIC)\n"
         "    np.save(path + '.npy', np.asarray(fitted))"
     )
-    photos = [tmp_path / "deep.png", tmp_path / "small.jpg"]
+    photos = [tmp_path / "deep.png", tmp_path / "small.jpg", tmp_path / "dark.png"]
     subprocess.run([sys.executable, "-c", code, *map(str, photos)], cwd=out, check=True)
     assert "Image.Resampling.BICUBIC" in (out / "classify.py").read_text()
     for photo in photos:
         found = np.load(f"{photo}.npy").astype(int)
-        assert 60 < found.mean() < 200
+        assert found.max() <= 1 if photo.stem == "dark" else 60 < found.mean() < 200
         assert np.abs(found - fitted(decode(photo), (60, 60))).max() <= 1
 
 
@@ -153,3 +157,44 @@ def test_evaluate_feeds_floats_as_the_metadata_say_or_as_it_is_told(tiny: Path, 
     assert by_metadata["preprocessing"].startswith("120,120,120,64,64,64")
     assert by_metadata["per_class"] == evaluated("120,64")["per_class"]
     assert evaluated("raw")["preprocessing"] == "raw"
+
+
+@pytest.fixture(scope="module")
+def stretched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of the example, drawn out to three times their width: their middle shows little of the clothing."""
+    folder = tmp_path_factory.mktemp("stretched")
+    for kind in sorted((PHOTOS / "test").iterdir()):
+        (folder / kind.name).mkdir()
+        for photo in sorted(kind.glob("*.jpg"))[:8]:
+            wide = Image.open(photo).convert("RGB").resize((288, 96), Image.Resampling.BICUBIC)
+            wide.save(folder / kind.name / f"{photo.stem}.png")
+    return folder
+
+
+def test_a_file_is_evaluated_with_the_framing_that_it_names_and_so_does_its_code(
+    squeezed: Path, stretched: Path, tmp_path: Path
+) -> None:
+    file = squeezed / "models" / "small.tflite"
+    said = evaluate_file(file, stretched, "all", None, 0, ())
+    assert said["framing"] == "squeeze"
+    assert said["accuracy"] > 0.7
+    cropped = evaluate_file(file, stretched, "all", None, 0, (), framing="crop")
+    assert cropped["framing"] == "crop"
+    assert cropped["accuracy"] < said["accuracy"] - 0.2
+    # What says nothing of its framing was made before there was any but one.
+    assert evaluate_file(MEMBER, stretched, "all", None, 0, ())["accuracy"] == cropped["accuracy"]
+
+    out = learn2compress.export(squeezed, "small", "python", tmp_path / "app")
+    photos = sorted(stretched.glob("*/*.png"))
+    answers = classify(out, *photos)
+    right = [answers[str(photo)][0][0] == photo.parent.name for photo in photos]
+    assert np.mean(right) == pytest.approx(said["accuracy"], abs=1e-9)
+
+
+def test_the_command_takes_another_framing_than_the_file_names(squeezed: Path, stretched: Path) -> None:
+    arguments = ["evaluate", str(squeezed / "models" / "small.tflite"), "--data", str(stretched), "--json"]
+    found = [CliRunner().invoke(main, [*arguments, *more]) for more in ([], ["--framing", "crop"])]
+    assert [json.loads(one.stdout)["framing"] for one in found] == ["squeeze", "crop"]
+    refused = CliRunner().invoke(main, [*arguments, "--framing", "letterbox"])
+    assert refused.exit_code == 2
+    assert "squeeze" in json.loads(refused.stdout)["error"]["message"]

@@ -68,11 +68,17 @@ globalThis.stored = STORED;
 globalThis.fetch = async (address) => ({text: async () => readFileSync(address, 'utf8')});
 globalThis.OffscreenCanvas = class {
   constructor(width, height) { this.size = width * height; }
-  getContext() { return {drawImage() {}, getImageData: () => ({data: new Uint8ClampedArray(4 * this.size)})}; }
+  getContext() {
+    return {
+      drawImage(image, ...place) { globalThis.drawn = place; },
+      getImageData: () => ({data: new Uint8ClampedArray(4 * this.size)}),
+    };
+  }
 };
 const {Classifier} = await import('./classifier.js');
 const found = await (await Classifier.create()).classify({width: 20, height: 30});
-console.log(JSON.stringify(found.map(({label, probability}) => [label, probability])));
+const labelled = found.map(({label, probability}) => [label, probability]);
+console.log(JSON.stringify({labelled, drawn: globalThis.drawn}));
 """
 
 
@@ -210,6 +216,29 @@ def test_the_script_is_valid_javascript(
     assert "@litertjs/core" in json.loads((folder / "package.json").read_text())["dependencies"]
 
 
+def classified(folder: Path, stored: str) -> tuple[dict[str, float], list[float]]:
+    """What the module says, in its order, where LiteRT gives the array; and what of a photo of 20 x 30 it drew."""
+    library = folder / "node_modules" / "@litertjs" / "core"
+    library.mkdir(parents=True)
+    (library / "package.json").write_text('{"name": "@litertjs/core", "type": "module", "exports": "./index.js"}')
+    (library / "index.js").write_text(FAKE_LITERT)
+    (folder / "check.mjs").write_text(CLASSIFY.replace("STORED", stored))
+    done = subprocess.run(["node", "check.mjs"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return dict(found["labelled"]), found["drawn"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@pytest.mark.parametrize(("family", "looked_at"), [("clothing", [0, 5, 20, 20]), ("squeezed", [0, 0, 20, 30])])
+def test_the_script_frames_photos_as_the_accuracy_was_measured(
+    family: str, looked_at: list[float], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = learn2compress.export(request.getfixturevalue(family), "small", "web", tmp_path / "app")
+    _, drawn = classified(folder, "new Uint8Array(10)")
+    assert drawn == pytest.approx([*looked_at, 0, 0, 96, 96])
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 @pytest.mark.parametrize(
     ("family", "member", "stored", "is_logits"),
@@ -229,20 +258,13 @@ def test_the_script_makes_probabilities_of_logits_only(
     request: pytest.FixtureRequest,
 ) -> None:
     folder = learn2compress.export(request.getfixturevalue(family), member, "web", tmp_path / "app")
-    library = folder / "node_modules" / "@litertjs" / "core"
-    library.mkdir(parents=True)
-    (library / "package.json").write_text('{"name": "@litertjs/core", "type": "module", "exports": "./index.js"}')
-    (library / "index.js").write_text(FAKE_LITERT)
     array = "Float32Array" if member == "float32" else "Uint8Array"
-    (folder / "check.mjs").write_text(CLASSIFY.replace("STORED", f"new {array}({json.dumps(stored)})"))
-    done = subprocess.run(["node", "check.mjs"], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found, _ = classified(folder, f"new {array}({json.dumps(stored)})")
     scores = np.array(stored, np.float64)
     if member != "float32":
         (out,) = describe(folder / f"{member}.tflite").outputs
         scores = (scores - out.zero_point) * out.scale
     expected = softmax(scores) if is_logits else scores
     labels = (folder / "labels.txt").read_text().splitlines()
-    np.testing.assert_allclose([dict(found)[label] for label in labels], expected, rtol=1e-6)
-    assert [probability for _, probability in found] == sorted(dict(found).values(), reverse=True)
+    np.testing.assert_allclose([found[label] for label in labels], expected, rtol=1e-6)
+    assert list(found.values()) == sorted(found.values(), reverse=True)

@@ -129,6 +129,7 @@ DATA: dict[str, Callable[[Path, Any], object]] = {
     "one_class": folders(red=8),
     "one_image": folders(red=8, blue=1),
     "empty_class": folders(red=8, blue=0),
+    "three_classes": folders(red=8, blue=8, green=8),
     "wrapped": folders(archive__red=8, archive__blue=8),
     "no_train": folders(test__red=8, test__blue=8),
     "two_trains": folders(train__red=8, training__red=8, train__blue=8, training__blue=8),

@@ -122,6 +122,52 @@ def pixelwise(tf: Any) -> None:
     tf.nn.softmax(_image(tf), name="scores")
 
 
+def saved_model(scores: Callable[[Any, Any], Any]) -> Callable[[Path, Any], None]:
+    """A maker of a SavedModel whose scores are `scores(tf, means of the channels)`; nothing of it is run here."""
+
+    def make(path: Path, shop: Any) -> None:
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), name="image")], autograph=False)
+        def serve(image: Any) -> Any:
+            return {"scores": scores(tf, tf.reduce_mean(image, (1, 2)))}
+
+        module = tf.Module()
+        module.weight = tf.Variable(1.0)
+        module.serve = serve
+        tf.saved_model.save(module, str(path), signatures=serve)
+
+    return make
+
+
+def by_python(tf: Any, means: Any) -> Any:
+    def run(x: Any) -> Any:
+        Path(MARKER).touch()
+        return x[:, :CLASSES]
+
+    return tf.ensure_shape(tf.py_function(run, [means], tf.float32), (None, CLASSES))
+
+
+def beside_a_file(tf: Any, means: Any) -> Any:
+    with tf.control_dependencies([tf.io.write_file(MARKER, "written")]):
+        return tf.nn.softmax(means)
+
+
+def by_a_file(tf: Any, means: Any) -> Any:
+    return means + tf.cast(tf.strings.length(tf.io.read_file("/etc/passwd")), tf.float32)
+
+
+def graph_alone(share: float) -> Callable[[Path, Any], None]:
+    """A maker of a SavedModel without its variables, whose graph is cut off to a share of its length."""
+
+    def make(path: Path, shop: Any) -> None:
+        path.mkdir()
+        content = (shop.made("good_model") / "saved_model.pb").read_bytes()
+        (path / "saved_model.pb").write_bytes(content[: int(len(content) * share)])
+
+    return make
+
+
 GRAPH_FILES: dict[str, Callable[[Path, Any], object]] = {
     "good.onnx": onnx_file(),
     "empty.onnx": bytes_of(b""),
@@ -140,4 +186,10 @@ GRAPH_FILES: dict[str, Callable[[Path, Any], object]] = {
     "not_frozen.pb": frozen_graph(not_frozen),
     "of_vectors.pb": frozen_graph(of_vectors),
     "pixelwise.pb": frozen_graph(pixelwise),
+    "good_model": saved_model(lambda tf, means: tf.nn.softmax(means)),
+    "python_model": saved_model(by_python),
+    "writing_model": saved_model(beside_a_file),
+    "reading_model": saved_model(by_a_file),
+    "half_model": graph_alone(0.5),
+    "without_variables": graph_alone(1),
 }

@@ -61,6 +61,12 @@ def unknown_op(root: Any) -> None:
     root.operatorCodes[0].customCode = b"RunAnything"
 
 
+def flex_op(root: Any) -> None:
+    """An operation of TensorFlow's own, as the converter calls it where it may leave such in."""
+    unknown_op(root)
+    root.operatorCodes[0].customCode = b"FlexAdjustHue"
+
+
 def wrong_tensor(root: Any) -> None:
     root.subgraphs[0].operators[0].inputs = [10**6, 1, 2]
 
@@ -109,6 +115,26 @@ def family(**changes: Any) -> Callable[[Path, Any], None]:
     return folder_of(family__json=json.dumps({**MANIFEST, **changes}))
 
 
+MEMBER: dict[str, Any] = {
+    **model("small"),
+    "file": "models/small.tflite",
+    "keras_file": "models/small.keras",
+    "width": 1.0,
+    "depth": 1,
+    "input_size": [96, 96],
+    "float_accuracy_validation": 0.9,
+    "float_accuracy_test": 0.9,
+    "verification": {"images": 10, "top1_agreement": 1.0, "max_probability_difference": 0.0},
+}
+
+
+def whole_family(path: Path, shop: Any) -> None:
+    """A family of one member that can be exported."""
+    family(members=[MEMBER])(path, shop)
+    (path / "models").mkdir()
+    good(path / "models" / "small.tflite", shop)
+
+
 LITE_FILES: dict[str, Callable[[Path, Any], object]] = {
     "good.tflite": good,
     "text.tflite": bytes_of(b"this is not a model\n"),
@@ -121,6 +147,7 @@ LITE_FILES: dict[str, Callable[[Path, Any], object]] = {
     "two_inputs.tflite": changed(two_inputs),
     "no_outputs.tflite": changed(no_outputs),
     "custom_op.tflite": changed(unknown_op),
+    "flex.tflite": changed(flex_op),
     "wrong_tensor.tflite": changed(wrong_tensor),
     "broken_metadata.tflite": changed(broken_metadata),
     "family_text": folder_of(family__json="hello"),
@@ -133,5 +160,7 @@ LITE_FILES: dict[str, Callable[[Path, Any], object]] = {
     "family_surrogate": family(route="\ud800"),
     "family_accuracy": family(teacher=model("teacher") | {"accuracy": model("")["accuracy"] | {"test": -1}}),
     "family_types": family(members="many", seed="x"),
-    "family_no_members": family(),
+    "family_small": whole_family,
+    "family_gone": family(members=[MEMBER]),
+    "family_outside": family(members=[MEMBER | {"file": "../small.tflite"}]),
 }

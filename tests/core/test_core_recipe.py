@@ -53,6 +53,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
         budget=st.one_of(TEXTS, st.floats(1, 1e6)),
         preprocess=TEXTS,
         sparsity=st.floats(0, 1),
+        framing=st.sampled_from(["crop", "squeeze"]),
         backend=st.sampled_from(["tensorflow", "jax"]),
         seed=st.integers(0, 2**31),
         views=st.builds(ViewsRecipe, count=st.one_of(st.none(), st.integers(1, 100))),
@@ -92,6 +93,8 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
         ("input_size=true", "recipe.value", "input_size"),
         ("input_size=22.4", "recipe.value", "input_size"),
         ("preset=slow", "recipe.value", "balanced"),
+        ("framing=stretch", "recipe.value", "'crop' or 'squeeze'"),
+        ("frame=squeeze", "recipe.unknown_key", "framing"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_would_be_right(setting: str, code: str, words: str) -> None:
@@ -150,7 +153,13 @@ def test_every_key_can_be_set() -> None:
         "training.optimizer": "sgd",
         "importance": "activation energy",
     }
-    values |= {"training.dtype": "float32", "teacher": "joint", "backend": "jax", "precision": "int8,float16"}
+    values |= {
+        "training.dtype": "float32",
+        "teacher": "joint",
+        "backend": "jax",
+        "precision": "int8,float16",
+        "framing": "squeeze",
+    }
     numbers = {"views.count": 3, "training.batch_size": 8}
     shares = dict.fromkeys(("training.hard", "training.momentum", "training.warmup", "sparsity"), 0.5)
     for key in keys():

@@ -213,6 +213,41 @@ def test_a_description_changes_within_its_room_and_the_file_keeps_its_size(
     assert metadata.description == "x" * 500
 
 
+def test_a_file_says_how_photos_are_framed_and_mediapipe_takes_it_all_the_same(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "model.tflite", classifier(2), ["a", "b"], framing="squeeze")
+    metadata = read_metadata(path)
+    assert metadata is not None
+    assert metadata.framing == "squeeze"
+    assert mediapipe(path, picture()).keys() == {0, 1}
+    cropped = add_metadata(path.read_bytes(), labels=["a", "b"], **FOR_PEOPLE)
+    assert cropped == add_metadata(classifier(2), labels=["a", "b"], **FOR_PEOPLE)
+    path.write_bytes(cropped)
+    metadata = read_metadata(path)
+    assert metadata is not None
+    assert metadata.framing == "crop"
+
+
+def test_a_file_that_says_nothing_of_framing_crops_and_one_that_says_what_is_not_known_is_refused(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "model.tflite", classifier(2), ["a", "b"], framing="squeeze")
+    root, rest = unpack(path.read_bytes()), path.read_bytes()
+    rest = rest[rest.index(b"PK\x03\x04") :]
+    (said,) = (entry for entry in root.metadata if entry.name == b"learn2compress.framing")
+    root.buffers[said.buffer].data = np.frombuffer(b"letterbox", np.uint8)
+    path.write_bytes(pack(root) + rest)
+    with pytest.raises(ConversionError, match="'letterbox' is no framing") as caught:
+        read_metadata(path)
+    assert caught.value.code == "metadata.unreadable"
+    root.metadata.remove(said)
+    path.write_bytes(pack(root) + rest)
+    metadata = read_metadata(path)
+    assert metadata is not None
+    assert metadata.framing == "crop"
+
+
 def test_a_file_without_metadata_has_none(classifier: Classifier, tmp_path: Path) -> None:
     (tmp_path / "bare.tflite").write_bytes(classifier(2))
     assert read_metadata(tmp_path / "bare.tflite") is None

@@ -272,6 +272,24 @@ def test_a_group_counts_its_channels_where_they_are_made() -> None:
         channels.check(Choice({group(channels, "c").index: np.arange(0)}))
 
 
+def test_a_group_keeps_enough_channels_in_the_layer_that_makes_the_fewest_of_them(
+    settle: Callable[[Any, int], Any], check_pruning: Callable[..., Channels]
+) -> None:
+    model = settle(model_of(lambda x: conv(conv(x, 64, "a"), 16, "b", groups=4)), 1)
+    found = group(find_channels(model), "a")
+    assert (found.size, found.channels, found.fewest, found.step) == (4, 64, 2, 2)
+    with pytest.raises(ValueError, match="a would keep 4 channels; the fewest are 8"):
+        find_channels(model).check(Choice({found.index: np.array([2])}))
+    assert group(check_pruning(model, images(model)), "a") == found
+
+
+def test_channels_come_in_multiples_in_every_layer_that_makes_them() -> None:
+    # Six of a unit in one layer and four in the other: only by four units both come in multiples of eight.
+    channels = find_channels(model_of(lambda x: conv(conv(x, 72, "a"), 48, "b", groups=12)))
+    found = group(channels, "a")
+    assert (found.widths, found.fewest, found.step) == ((6, 4), 2, 4)
+
+
 def test_what_an_unknown_layer_gives_is_named_after_it() -> None:
     channels = find_channels(model_of(lambda x: conv(Mystery(name="who")(conv(x, 12, "a")), 10, "b")))
     assert [g.name for g in channels.groups] == ["input", "a", "who", "b", "logits"]

@@ -274,3 +274,37 @@ def test_resizing_inside_the_model_is_nothing_or_upsampling(resizing: dict[str, 
     image = keras.Input(SHAPE)
     simple = compared(keras.Model(image, layers.Conv2D(2, 3)(layers.Resizing(**resizing)(image))))
     assert kinds(simple) == [*expected, "Conv2D"]
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        (layers.CenterCrop(9, 9), []),
+        (layers.CenterCrop(6, 5), ["Cropping2D"]),
+        (lambda x: x[:, 1:-1, 2:], ["Cropping2D"]),
+        (lambda x: x[..., :7, :, :], ["Cropping2D"]),
+        (lambda x: x[:, ::2, ::3], ["MaxPooling2D"]),
+        (lambda x: x[:, 1::2, -4::2, :], ["Cropping2D", "MaxPooling2D"]),
+        (lambda x: x[:, 8:, :3:4], ["Cropping2D"]),
+        (lambda x: x[:, :], []),
+    ],
+)
+def test_rows_and_columns_of_maps_are_cropped_and_pooled(piece: Any, expected: list[str]) -> None:
+    image = keras.Input(SHAPE)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 1)(piece(image))))
+    assert kinds(simple) == [*expected, "Conv2D"]
+
+
+@pytest.mark.parametrize(
+    ("piece", "kept"),
+    [
+        (layers.CenterCrop(12, 5), "CenterCrop"),
+        (lambda x: x[:, ::-1], "GetItem"),
+        (lambda x: x[..., :2], "GetItem"),
+        (lambda x: x[:, 3][:, None], "GetItem"),
+        (lambda x: layers.Reshape((9, 27))(x)[:, ::2][:, None], "GetItem"),
+    ],
+)
+def test_what_crops_and_pools_can_not_do_stays(piece: Any, kept: str) -> None:
+    image = keras.Input(SHAPE)
+    assert kept in kinds(compared(keras.Model(image, layers.Conv2D(2, 1)(piece(image)))))

@@ -1,4 +1,4 @@
-"""A classifier that gives some of its outputs only."""
+"""A classifier that gives some of its outputs only, or two for the one it has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learn2compress.graph.outputs import with_outputs
+from learn2compress.graph.outputs import with_outputs, with_two_outputs, with_two_outputs_behind
 
 KEPT = np.array([4, 0, 2])
 
@@ -82,3 +82,36 @@ def test_outputs_that_neither_a_dense_layer_nor_a_convolution_makes_are_refused(
         x = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x))
     with pytest.raises(ValueError, match="Dense"):
         with_outputs(Model(image, x), KEPT)
+
+
+def of_one_output(ending: str) -> Any:
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image))
+    activation = ending if ending in ("sigmoid", "tanh", "relu") else None
+    x = layers.Dense(1, activation=activation, bias_initializer="normal")(x)
+    behind = {"batch norm": layers.BatchNormalization(), "softplus": layers.Activation("softplus")}
+    return Model(image, behind[ending](x) if ending in behind else x)
+
+
+@pytest.mark.parametrize(("ending", "probability"), [("linear", False), ("sigmoid", True)])
+def test_a_single_score_gets_one_of_zero_or_what_it_lacks_to_one_beside_it(
+    images: Any, ending: str, probability: bool
+) -> None:
+    model = of_one_output(ending)
+    score = model.predict(images)
+    expected = np.concatenate([1 - score if probability else 0 * score, score], axis=1)
+    made = (with_two_outputs(model), with_two_outputs_behind(model, probability=probability))
+    for both in made:
+        np.testing.assert_allclose(both.predict(images), expected, atol=1e-6)
+    assert made[0].count_params() == model.count_params() + 9
+    assert made[1].count_params() == model.count_params() + 4
+    assert model.output_shape == (None, 1)
+
+
+@pytest.mark.parametrize("ending", ["tanh", "relu", "batch norm", "softplus"])
+def test_a_score_that_is_no_line_or_sigmoid_of_the_features_is_not_made_two(ending: str) -> None:
+    with pytest.raises(ValueError, match="Dense"):
+        with_two_outputs(of_one_output(ending))

@@ -17,6 +17,7 @@ from learn2compress.core.choice import Choice
 from learn2compress.graph.channels import Channels, find_channels
 from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.surgery import prune
+from learn2compress.train.sensitivity import agreements
 
 Settle = Callable[[Any, int], Any]
 Check = Callable[..., Channels]
@@ -195,6 +196,23 @@ def test_each_kind_of_step_can_be_cut_between_convolutions(settle: Settle, check
     for seed in range(2):
         channels = check_pruning(settle(grown(["conv", step, "conv"], seed), seed), images(seed), seed)
         assert len(channels.prunable) >= 2
+
+
+@settings(max_examples=10, deadline=None)
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=2), seed=st.integers(0, 2**16))
+def test_silencing_channels_of_any_graph_leaves_its_weights_as_they_were(
+    settle: Settle, steps: list[str], seed: int
+) -> None:
+    # The first step ties what a kernel makes to what it takes: it is silenced along two axes.
+    model = settle(grown(["operators", *steps], seed), seed)
+    channels = find_channels(Model(model.inputs[0], model.outputs[0]))
+    channels.graph.model.run_eagerly = True
+    before = [np.array(weight) for weight in model.get_weights()]
+    rng = np.random.default_rng(seed)
+    scores = {group.index: rng.random(group.size) for group in channels.prunable}
+    agreements(channels, scores, rng.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8))
+    for then, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(then, now)
 
 
 def small() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learn2compress.graph.trunk import build_trunk, cut_points, own_layers
+from learn2compress.graph.trunk import build_trunk, build_whole, cut_points, own_layers
 from learn2compress.inputs.preprocessing import NAMED, Preprocessing, parse_preprocess
 
 ResidualTeacher = Callable[..., Any]
@@ -526,6 +526,38 @@ def test_a_whole_teacher_is_taken_or_refused_with_the_reason(kind: str) -> None:
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), model.predict_on_batch(pixels), atol=1e-3)
 
 
+# Of what an integer file can't have.
+IN_FLOAT = {
+    "an activation that is not understood",
+    "an activation that no kernel fuses",
+    "a batch norm of rows",
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_teacher_may_have_more_layers_where_no_file_computes_in_integers(kind: str) -> None:
+    from learn2compress.graph.fold import fold_batch_norm
+    from learn2compress.train.trainable import plain, trainable
+
+    model = whole_teacher(kind)
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if len(weight.shape) == 1 and not weight.name.startswith("seed"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    own = own_layers(model, integer=False)
+    assert (own.unpruned is None) == (WHOLE[kind][1] is None or kind in IN_FLOAT)
+    if kind not in IN_FLOAT:
+        return
+    whole = build_whole(own.model, "whole", np.full(3, 1.0), np.zeros(3), False)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.float32)
+    inputs = (pixels - 128) / 128
+    expected = model.predict_on_batch(pixels)
+    for form in (whole, trainable(whole, "float32", 0.9), fold_batch_norm(plain(trainable(whole, "float32", 0.9)))):
+        logits = form.predict_on_batch(inputs)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-3)
+
+
 def test_a_teacher_of_uint8_pixels_is_taken() -> None:
     from keras import Input, Model, layers
 
@@ -576,6 +608,23 @@ def test_a_teacher_that_resizes_its_images_is_taken(size: tuple[int, int]) -> No
     assert cut_points(own.model) == ["first"]
     trunk = trunk_of(own.model, "first", caffe)
     assert_close(features(trunk, "first", member_input(pixels)), features(own.model, "first", caffe.apply(pixels)))
+
+
+def test_a_teacher_that_crops_its_images_is_taken() -> None:
+    from keras import Input, Model, layers
+
+    image = Input((20, 20, 3))
+    x = layers.CenterCrop(15, 18)(layers.Rescaling(2.0, offset=3.0)(image))
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(layers.Rescaling(1 / 255)(x[:, 1:]))
+    model = Model(image, layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    own = own_layers(model)
+    assert (own.uncut, own.unpruned) == (None, None)
+    caffe = NAMED["caffe"]
+    whole = build_whole(own.model, "whole", np.asarray(caffe.scale), np.asarray(caffe.offset), caffe.bgr)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), np.uint8)
+    assert_close(whole.predict_on_batch(member_input(pixels)), model.predict_on_batch(caffe.apply(pixels)))
+    # Fewer pixels are no features yet.
+    assert cut_points(own.model) == ["first"]
 
 
 @pytest.mark.parametrize("preprocess", ["unit", "mnist"])

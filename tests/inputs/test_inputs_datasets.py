@@ -381,6 +381,57 @@ def test_labels_may_name_more_classes_than_the_data_has(make_folder):
     assert load_dataset(make_folder({"a": 5, "b": 5}), labels=["b", "a"]).output_names == ("b", "a")
 
 
+def test_outputs_for_classes_that_the_data_lacks_may_share_a_name(make_folder):
+    found = load_dataset(make_folder({"a": 5, "b": 5}), labels=["c", "b", "c", "a"])
+    assert found.class_names == ("b", "a")
+    assert found.output_names == ("c", "b", "c", "a")
+
+
+def test_a_class_of_the_data_that_two_lines_name_is_refused_with_the_lines(make_folder, tmp_path):
+    (tmp_path / "labels.txt").write_text("a\nc\nb\nc\na\n")
+    with pytest.raises(InputError, match=r"name a twice \(lines 1 and 5\)") as caught:
+        load_dataset(make_folder({"a": 5, "b": 5}), labels=tmp_path / "labels.txt")
+    assert caught.value.code == "dataset.class_names"
+    assert "the line of the output that stands for it" in caught.value.fix
+    with pytest.raises(InputError, match=r"name 1 3 times \(lines 1, 2 and 4\)"):
+        load_dataset((X, Y), labels=["1", "1", "x", "1", "0"])
+
+
+def test_numbers_count_in_the_names_given_and_classes_without_images_are_left_out():
+    names = [f"class {number}" for number in range(10)]
+    x, y = arrays(30, 3)
+    numbers = np.array([8, 3, 5])
+    dataset = load_dataset(((x, numbers[y]), (x, numbers[y])), labels=names)
+    assert dataset.class_names == ("class 3", "class 5", "class 8")
+    assert dataset.output_names == tuple(names)
+    assert np.array_equal(dataset.test.labels, np.array([2, 0, 1])[y])
+    assert any("7 of 10 named classes are not in the data" in note for note in dataset.notes)
+
+
+def test_names_of_the_data_s_own_without_images_are_left_out_where_the_outputs_are_named():
+    data = {"x_train": X, "y_train": Y, "class_names": list("abcde")}
+    dataset = load_dataset(data, labels=list("edcba"))
+    assert dataset.class_names == ("d", "c", "b", "a")
+    assert dataset.output_names == tuple("edcba")
+
+
+def test_numbers_of_test_data_count_in_the_names_given_too():
+    names = [f"class {number}" for number in range(10)]
+    dataset = load_dataset((X, 2 * Y), labels=names, test_data=(X[:8], np.repeat([6, 2], 4)))
+    assert dataset.class_names == ("class 0", "class 2", "class 4", "class 6")
+    assert dataset.test.labels.tolist() == [3] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2, 5), (1, 2, 3, 4), (3, 5, 8, 900)])
+def test_the_way_out_of_classes_without_images_is_to_name_the_model_s(numbers):
+    data = (X, np.array(numbers)[Y])
+    with pytest.raises(InputError, match=r"no images|a label 900") as caught:
+        load_dataset(data)
+    assert "with --labels FILE the class of each output" in caught.value.fix
+    names = [f"class {number}" for number in range(1000)]
+    assert load_dataset(data, labels=names).class_names == tuple(names[number] for number in numbers)
+
+
 def test_a_labels_file_that_is_no_text_is_refused(make_folder, tmp_path):
     with pytest.raises(InputError) as caught:
         load_dataset(make_folder({"a": 5, "b": 5}), labels=write(tmp_path, "l.txt", b"\xff\xfe\x00a"))

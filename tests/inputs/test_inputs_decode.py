@@ -89,6 +89,45 @@ def test_fitting_leaves_the_right_size_alone_and_crops_the_centre():
     assert np.array_equal(fitted(image, (10, 10)), pixels[:, 5:15])
 
 
+def test_fitting_can_squeeze_the_whole_image_into_another_shape():
+    ramp = np.broadcast_to(np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], (40, 120, 3))
+    squeezed = fitted(Image.fromarray(ramp), (40, 40), "squeeze")
+    assert np.abs(squeezed[0, :, 0].astype(int) - (6 * np.arange(40) + 2)).max() <= 2
+    cropped = fitted(Image.fromarray(ramp), (40, 40), "crop")
+    assert np.array_equal(cropped, ramp[:, 40:80])
+    stripes = np.zeros((64, 128, 3), np.uint8)
+    stripes[:, ::2] = 255
+    inside = fitted(Image.fromarray(stripes), (64, 32), "squeeze")[:, 1:-1]
+    assert np.abs(inside.astype(int) - 127).max() <= 3
+
+
+@pytest.mark.parametrize("source", ["folder", "arrays", "npz", "several sizes"])
+def test_all_splits_of_data_are_framed_as_asked_for(make_folder, tmp_path, source):
+    random = np.random.default_rng(0)
+    arrays = random.integers(0, 256, (40, 10, 30, 3), np.uint8), np.arange(40) % 2
+    if source == "npz":
+        np.savez(tmp_path / "data.npz", x_train=arrays[0], y_train=arrays[1])
+        data = tmp_path / "data.npz"
+    elif source == "arrays":
+        data = arrays
+    else:
+        data = make_folder({"cat": 20, "dog": 20}, size=(10, 30))
+        if source == "several sizes":
+            make_folder({"cat": 5}, size=(30, 40))
+    one, other = (load_dataset(data, seed=1, framing=framing) for framing in ("crop", "squeeze"))
+    assert (one.framing, other.framing) == ("crop", "squeeze")
+    for part in ("train", "validation", "test"):
+        cropped, squeezed = getattr(one, part), getattr(other, part)
+        assert cropped.fingerprint == squeezed.fingerprint
+        indices = np.arange(len(squeezed))
+        expected = [fitted(Image.fromarray(squeezed.image(i)), (8, 8), "squeeze") for i in indices]
+        # As a JPEG, it would be decoded at a part of its size; these are lossless.
+        assert np.array_equal(squeezed.batch(indices, (8, 8)), np.stack(expected))
+        assert not np.array_equal(squeezed.batch(indices, (8, 8)), cropped.batch(indices, (8, 8)))
+        for derived in (squeezed.subset(indices[:2]), squeezed.with_labels(squeezed.labels)):
+            assert np.array_equal(derived.batch(indices[:2], (8, 8)), np.stack(expected[:2]))
+
+
 def test_fitting_resizes_the_short_side_without_aliasing():
     stripes = np.zeros((64, 128, 3), np.uint8)
     stripes[:, ::2] = 255

@@ -38,10 +38,36 @@ def test_a_teacher_that_needs_the_whole_image_squeezed_is_recognised_and_what_to
     teacher = load_teacher(brighter_end, dataset=data, input_size=(16, 16), progress=progress)
     (warning,) = told("warning")
     assert "100.0% squeezed" in warning
-    assert "16x16" in warning
+    assert "--framing squeeze" in warning
     assert warning in teacher.findings
     # Nothing else is done: teacher, students and app keep getting what is measured.
     assert (teacher.predict(data.test.batch(np.arange(4), (16, 16))).argmax(1) == 0).all()
+
+
+def test_with_the_framing_that_was_advised_the_teacher_is_right_and_nothing_is_warned_of(told, progress):
+    data = load_dataset(ends(16, 48), framing="squeeze")
+    teacher = load_teacher(brighter_end, dataset=data, input_size=(16, 16), progress=progress)
+    assert not told("warning")
+    (note,) = told("note")
+    assert note.index("squeezed") < note.index("cropped")
+    for split in (data.train, data.validation, data.test):
+        said = teacher.predict(split.batch(np.arange(len(split)), (16, 16))).argmax(1)
+        assert (said == split.labels).all()
+
+
+def test_a_teacher_that_needs_images_cropped_is_recognised_where_they_are_squeezed(told, progress):
+    def fine(images):
+        """Whether there are stripes of four pixels: squeezed, nothing is left of them."""
+        differences = np.abs(np.diff(np.asarray(images, np.float32), axis=2)).mean(axis=(1, 2, 3))
+        return np.stack([np.full(len(differences), 20.0), differences], axis=1)
+
+    x, y = np.full((120, 16, 48, 3), 100, np.uint8), np.arange(120) % 2
+    x[:, :, ::4], x[:, :, 1::4] = 180, 180
+    x[y == 0] = 140
+    data = load_dataset((x + np.random.default_rng(0).integers(0, 8, x.shape, np.uint8), y), framing="squeeze")
+    load_teacher(fine, dataset=data, input_size=(16, 16), progress=progress)
+    (warning,) = told("warning")
+    assert "--framing crop " in warning
 
 
 def test_nothing_is_said_of_images_that_have_the_input_s_size(told, progress):

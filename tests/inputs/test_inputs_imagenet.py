@@ -123,6 +123,21 @@ def test_data_of_other_things_is_refused_by_the_number_of_classes(thousand):
     assert caught.value.code == "teacher.class_count"
 
 
+def test_the_usual_list_of_names_may_be_given_though_it_has_two_names_twice(thousand):
+    usual = [synset.names[0] for synset in synsets()]
+    assert {name for name in usual if usual.count(name) > 1} == {"crane", "maillot"}
+    data = load_dataset(coloured(("French horn", "tench", "golf ball")), labels=usual)
+    teacher = load_teacher(thousand(), dataset=data)
+    assert (teacher.predict(data.test.stacked).argmax(1) == data.test.labels).all()
+    # Which of two outputs a folder is, the list must say.
+    birds = coloured(("French horn", "tench", "crane"))
+    with pytest.raises(InputError, match=r"crane twice \(lines 135 and 518\)") as caught:
+        load_dataset(birds, labels=usual)
+    assert "'crane (other)'" in caught.value.fix
+    usual[517] = "crane (other)"
+    assert load_dataset(birds, labels=usual).class_names == ("tench", "crane", "French horn")
+
+
 def test_inspect_says_what_was_found_and_takes_labels(thousand, tmp_path):
     thousand().save(tmp_path / "model.keras")
     data = coloured(NAMES)

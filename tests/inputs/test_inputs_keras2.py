@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from learn2compress.core.errors import InputError
+from learn2compress.graph.lower import lowered
+from learn2compress.graph.trunk import own_layers
 from learn2compress.inputs.keras_file import check_keras_file, load_keras_file
 from learn2compress.inputs.teacher import load_teacher
 
@@ -27,25 +30,184 @@ def images():
     return np.random.RandomState(0).randint(0, 256, (4, 8, 8, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["sequential", "nested", "mixed"])
+@pytest.mark.parametrize("name", ["sequential", "nested", "mixed", "operations", "hard"])
 def test_an_h5_of_keras_2_answers_as_keras_2_did(keras2, name):
     model = load_keras_file(keras2 / f"{name}.h5")
     answers = np.asarray(model(images().astype(np.float32), training=False))
     np.testing.assert_allclose(answers, np.load(keras2 / f"{name}.npy"), atol=1e-5 if name != "mixed" else 1e-2)
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("operations.h5", "teacher.keras2_operations"),
-        ("hard.h5", "teacher.keras2_hard_sigmoid"),
-        ("archive.keras", "teacher.keras2_archive"),
-    ],
-)
-def test_what_keras_3_would_misread_is_refused_with_a_way_out(keras2, name, code):
+def test_a_keras_file_of_keras_2_is_refused_with_a_way_out(keras2):
     with pytest.raises(InputError, match="SavedModel") as caught:
-        check_keras_file(keras2 / name)
-    assert caught.value.code == code
+        check_keras_file(keras2 / "archive.keras")
+    assert caught.value.code == "teacher.keras2_archive"
+
+
+# --- Operations between layers, in files written by hand as Keras 2 writes them
+
+
+def layer(kind, name, inputs, **config):
+    nodes = [[[one, 0, 0, {}] for one in inputs]] if inputs else []
+    return {"class_name": kind, "config": {"name": name, **config}, "name": name, "inbound_nodes": nodes}
+
+
+def operation(function, name, *call):
+    """`call` is `[layer, node, tensor, arguments]`."""
+    config = {"name": name, "trainable": True, "dtype": "float32", "function": function}
+    return {"class_name": "TFOpLambda", "config": config, "name": name, "inbound_nodes": [list(call)]}
+
+
+def with_y(tensor, y):
+    return (tensor, 0, 0, {"y": y, "name": None})
+
+
+def written(path, layers, weights):
+    """A functional model from its first layer to its last, in their order; weights by the name of their layer."""
+    import h5py
+
+    config = {
+        "name": "model",
+        "layers": layers,
+        "input_layers": [[layers[0]["name"], 0, 0]],
+        "output_layers": [[layers[-1]["name"], 0, 0]],
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": config})
+        group = file.create_group("model_weights")
+        group.attrs["keras_version"], group.attrs["backend"] = "2.15.0", "tensorflow"
+        group.attrs["layer_names"] = [one["name"].encode() for one in layers]
+        for one in layers:
+            own = group.create_group(one["name"])
+            arrays = weights.get(one["name"], [])
+            names = [f"{one['name']}/{number}:0" for number in range(len(arrays))]
+            own.attrs["weight_names"] = [name.encode() for name in names]
+            for name, array in zip(names, arrays, strict=True):
+                own.create_dataset(name, data=np.asarray(array, np.float32))
+    return path
+
+
+IMAGE = layer("InputLayer", "image", [], batch_input_shape=[None, 8, 8, 3], dtype="float32")
+
+
+def arithmetic(path):
+    """Writes preprocessing, MobileNetV3's hard swish and a gate; returns what they give for `images()`."""
+    random = np.random.default_rng(0)
+    first, second = random.normal(0, 1, (1, 1, 3, 4)), random.normal(0, 1, (1, 1, 4, 4))
+    head, bias = random.normal(0, 1, (4, 3)), random.normal(0, 1, 3)
+    layers = [
+        IMAGE,
+        operation("math.truediv", "tf.math.truediv", *with_y("image", 127.5)),
+        operation("math.subtract", "tf.math.subtract", *with_y("tf.math.truediv", [1.0, 0.9, 1.1])),
+        layer("Conv2D", "first", ["tf.math.subtract"], filters=4, kernel_size=[1, 1], use_bias=False),
+        operation("__operators__.add", "tf.__operators__.add", *with_y("first", 3.0)),
+        operation("nn.relu6", "tf.nn.relu6", "tf.__operators__.add", 0, 0, {}),
+        operation("math.multiply", "tf.math.multiply", *with_y("tf.nn.relu6", 1 / 6)),
+        operation("math.multiply", "swish", *with_y("first", ["tf.math.multiply", 0, 0])),
+        layer(
+            "Conv2D", "second", ["swish"], filters=4, kernel_size=[1, 1], use_bias=False, activation="hard_sigmoid"
+        ),
+        operation("math.subtract", "other", "_CONSTANT_VALUE", -1, 1.0, {"y": ["second", 0, 0], "name": None}),
+        operation("__operators__.add", "sum", *with_y("swish", ["other", 0, 0])),
+        operation("math.subtract", "difference", *with_y("sum", ["second", 0, 0])),
+        layer("GlobalAveragePooling2D", "pool", ["difference"]),
+        layer("Dense", "scores", ["pool"], units=3, activation="softmax"),
+    ]
+    written(path, layers, {"first": [first], "second": [second], "scores": [head, bias]})
+
+    x = (images() / 127.5 - np.array([1.0, 0.9, 1.1])) @ first[0, 0]
+    swish = x * np.clip(x + 3, 0, 6) / 6
+    gate = np.clip(0.2 * (swish @ second[0, 0]) + 0.5, 0, 1)
+    assert (gate == 0).any()
+    assert ((gate > 0) & (gate < 1)).any()
+    logits = (swish + 1 - gate - gate).mean((1, 2)) @ head + bias
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def test_operations_between_layers_become_layers_that_can_be_pruned(keras, tmp_path):
+    expected = arithmetic(tmp_path / "old.h5")
+    pixels = images().astype(np.float32)
+    teacher = load_teacher(tmp_path / "old.h5")
+    np.testing.assert_allclose(teacher.predict(images()), expected, atol=1e-5)
+    own = own_layers(teacher.keras_model, outputs=teacher.outputs)
+    assert (own.uncut, own.unpruned) == (None, None)
+    np.testing.assert_allclose(np.asarray(lowered(teacher.keras_model)(pixels)), expected, atol=1e-5)
+    # What was given is read, never written to.
+    assert json.loads(stored(tmp_path / "old.h5"))["config"]["layers"][1]["class_name"] == "TFOpLambda"
+
+
+def test_what_hard_sigmoid_is_behind_can_be_pruned(keras2):
+    own = own_layers(load_keras_file(keras2 / "hard.h5"), outputs="logits")
+    assert (own.uncut, own.unpruned) == (None, None)
+
+
+def test_weights_find_their_layers_beside_a_branch_with_hard_sigmoid(keras, tmp_path):
+    """Of two branches, as long as each other: what one is made of must not put the other's layers before its own."""
+    random = np.random.default_rng(1)
+    kernels = {name: random.normal(0, 1, (1, 1, 3, 3)) for name in ("a1", "b1", "a2", "b2")}
+
+    def conv(name, before, **more):
+        return layer("Conv2D", name, [before], filters=3, kernel_size=[1, 1], use_bias=False, **more)
+
+    layers = [
+        IMAGE,
+        conv("a1", "image"),
+        conv("b1", "image"),
+        conv("a2", "a1", activation="hard_sigmoid"),
+        conv("b2", "b1"),
+        layer("Add", "sum", ["a2", "b2"]),
+        layer("GlobalAveragePooling2D", "pool", ["sum"]),
+    ]
+    written(tmp_path / "two.h5", layers, {name: [kernel] for name, kernel in kernels.items()})
+    pixels = images() / 255
+    a1, a2, b1, b2 = (kernels[name][0, 0] for name in ("a1", "a2", "b1", "b2"))
+    expected = (np.clip(0.2 * (pixels @ a1 @ a2) + 0.5, 0, 1) + pixels @ b1 @ b2).mean((1, 2))
+    found = load_keras_file(tmp_path / "two.h5")(pixels.astype(np.float32))
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
+
+
+def stored(path):
+    import h5py
+
+    with h5py.File(path) as file:
+        return file.attrs["model_config"]
+
+
+UNKNOWN = {
+    "tf.math.sin": operation("math.sin", "op", "image", 0, 0, {"name": None}),
+    "tf.math.truediv": operation(
+        "math.truediv", "op", "_CONSTANT_VALUE", -1, 1.0, {"y": ["image", 0, 0], "name": None}
+    ),
+    "tf.math.divide": operation("math.divide", "op", *with_y("image", 0.0)),
+    "tf.math.multiply": operation("math.multiply", "op", *with_y("image", [[1.0, 2.0], [3.0, 4.0]])),
+    "tf.nn.relu6": operation("nn.relu6", "op", "image", 0, 0, {"features": 1}),
+    "tf.__operators__.getitem": {
+        **operation("__operators__.getitem", "op", "image", 0, 0, {"slice_spec": {"start": None}}),
+        "class_name": "SlicingOpLambda",
+    },
+    "tf.add": {
+        **operation("add", "op"),
+        "inbound_nodes": [list(with_y("image", 1.0)), list(with_y("image", 2.0))],
+    },
+    "TensorFlowOpLayer": layer("TensorFlowOpLayer", "op", ["image"]),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_operation_that_no_layer_does_is_refused_by_name_with_a_way_out(tmp_path, name):
+    layers = [IMAGE, UNKNOWN[name], layer("GlobalAveragePooling2D", "pool", ["op"])]
+    with pytest.raises(InputError, match=rf"(?s)does: {name}\..*SavedModel") as caught:
+        check_keras_file(written(tmp_path / "old.h5", layers, {}))
+    assert caught.value.code == "teacher.keras2_operations"
+
+
+@pytest.mark.parametrize("key", ["activation", "recurrent_activation"])
+def test_hard_sigmoid_inside_a_recurrence_is_refused(tmp_path, key):
+    layers = [IMAGE, layer("ConvLSTM2D", "memory", ["image"], **{key: "hard_sigmoid"})]
+    with pytest.raises(InputError, match=r"(?s)memory.*SavedModel") as caught:
+        check_keras_file(written(tmp_path / "old.h5", layers, {}))
+    assert caught.value.code == "teacher.keras2_hard_sigmoid"
 
 
 def test_a_saved_model_of_keras_2_answers_as_keras_2_did(keras2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,55 @@ def test_every_kind_of_file_teaches(keras, tf, dataset, tmp_path, name):
     expected = np.exp(means) / np.exp(means).sum(1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, atol=0.03 if "int8" in name else 1e-3)
     assert load_teacher(path, dataset=dataset, preprocess="raw").fingerprint == teacher.fingerprint
+
+
+def layered(tf, folder, layout, blocks=False):
+    """Convolution, batch norm and pooling, all in one layout, as a SavedModel of plain TensorFlow."""
+    first = layout == "NCHW"
+    random = np.random.default_rng(0)
+    kernel = random.normal(0, 0.01, (3, 3, 3, 8)).astype(np.float32)
+    # The first three channels are the picture's own.
+    kernel[..., :3] = 0
+    kernel[1, 1, [0, 1, 2], [0, 1, 2]] = 0.05
+    shape = (None, 3, SIZE, SIZE) if first else (None, SIZE, SIZE, 3)
+    twos = [1, 1, 2, 2] if first else [1, 2, 2, 1]
+
+    class Model(tf.Module):
+        def __init__(self):
+            self.kernel = tf.Variable(kernel)
+            self.statistics = tf.Variable(np.ones((4, 8), np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="picture")])
+        def serve(self, picture):
+            x = tf.nn.conv2d(picture, self.kernel, 1, "SAME", data_format=layout)
+            scale, offset, mean, variance = tf.unstack(self.statistics)
+            x, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=offset, mean=mean, variance=variance, is_training=False, data_format=layout
+            )
+            x = tf.nn.max_pool2d(x, twos, twos, "VALID", data_format=layout)
+            if blocks:
+                x = tf.nn.space_to_depth(x, 2, data_format=layout)
+            return {"scores": tf.nn.softmax(tf.reduce_mean(x, [2, 3] if first else [1, 2])[:, :3])}
+
+    model = Model()
+    tf.saved_model.save(model, str(folder), signatures=model.serve)
+    return folder
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only oneDNN has channels first on a CPU")
+def test_layers_of_channels_first_teach_as_those_of_channels_last(tf, dataset, tmp_path):
+    teachers = [load_teacher(layered(tf, tmp_path / layout, layout), dataset=dataset) for layout in ("NCHW", "NHWC")]
+    first, last = (teacher.predict(dataset.test.stacked) for teacher in teachers)
+    assert (first.argmax(1) == dataset.test.labels).all()
+    np.testing.assert_allclose(first, last, atol=1e-4)
+
+
+def test_where_tensorflow_has_no_operation_for_channels_first_the_error_says_so(tf, dataset, tmp_path):
+    with pytest.raises(InputError, match="channels first") as caught:
+        load_teacher(layered(tf, tmp_path / "m", "NCHW", blocks=True), dataset=dataset)
+    assert caught.value.code == "teacher.channels_first"
+    assert "ONNX" in caught.value.fix
+    assert "NHWC" in caught.value.fix
 
 
 def test_a_member_of_our_own_is_a_teacher_with_its_preprocessing_decided():
@@ -340,6 +390,68 @@ def test_onnx_weights_outside_the_folder_are_not_read(tmp_path):
         with pytest.raises(InputError, match=location.removeprefix("../")) as caught:
             check_model_file(tmp_path / "m.onnx")
         assert caught.value.code == code
+
+
+def tensor_outside(onnx):
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1, 3])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../other.bin")
+    return tensor
+
+
+def sparse_outside(onnx, part="values"):
+    sparse = onnx.SparseTensorProto(dims=[1, 3])
+    getattr(sparse, part).CopyFrom(tensor_outside(onnx))
+    return sparse
+
+
+def held_by_a_function(onnx, model, node=None, **more):
+    nodes = [onnx.helper.make_node("Identity", ["x"], ["y"]) if node is None else node]
+    opsets = [onnx.helper.make_opsetid("", 13)]
+    model.functions.append(onnx.helper.make_function("own", "Own", ["x"], ["y"], nodes, opsets, **more))
+
+
+def graph_of(onnx, *attributes):
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    node.attribute.extend(attributes)
+    return onnx.helper.make_graph([node], "inner", [], [])
+
+
+def attribute(onnx, value):
+    return onnx.helper.make_attribute("held", value)
+
+
+HIDING_PLACES = {
+    "a sparse initializer": lambda o, m: m.graph.sparse_initializer.append(sparse_outside(o)),
+    "the indices of one": lambda o, m: m.graph.sparse_initializer.append(sparse_outside(o, "indices")),
+    "an attribute": lambda o, m: m.graph.node[0].attribute.append(attribute(o, tensor_outside(o))),
+    "an attribute of tensors": lambda o, m: m.graph.node[0].attribute.append(attribute(o, [tensor_outside(o)])),
+    "a sparse attribute": lambda o, m: m.graph.node[0].attribute.append(attribute(o, sparse_outside(o))),
+    "an attribute of sparse ones": lambda o, m: m.graph.node[0].attribute.append(attribute(o, [sparse_outside(o)])),
+    "a graph in an attribute of a graph in an attribute": lambda o, m: m.graph.node[0].attribute.append(
+        attribute(o, graph_of(o, attribute(o, [graph_of(o, attribute(o, [tensor_outside(o)]))])))
+    ),
+    "a function": lambda o, m: held_by_a_function(
+        o, m, o.helper.make_node("Constant", [], ["y"], value=tensor_outside(o))
+    ),
+    "a graph in a function": lambda o, m: held_by_a_function(
+        o, m, o.helper.make_node("If", ["x"], ["y"], then_branch=graph_of(o, attribute(o, tensor_outside(o))))
+    ),
+    "a default of a function": lambda o, m: held_by_a_function(
+        o, m, attribute_protos=[attribute(o, tensor_outside(o))]
+    ),
+}
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_onnx_weights_outside_the_folder_are_found_wherever_they_are_held(tmp_path, place):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file(tmp_path / "m.onnx"))
+    HIDING_PLACES[place](onnx, model)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"other\.bin, outside its folder") as caught:
+        check_model_file(tmp_path / "m.onnx")
+    assert caught.value.code == "teacher.carries_code"
 
 
 def test_onnx_weights_beside_the_file_are_read_by_a_link_too(tmp_path):

@@ -122,3 +122,27 @@ def test_a_model_that_rescales_by_itself_wants_raw_pixels_and_the_note_says_so(k
     (note,) = [event.message for event in events if event.kind == "note"]
     assert "rescales pixels itself, in its layer own_scale" in note
     assert "close" not in note
+
+
+def test_images_of_few_classes_are_asked_for_only_where_those_of_many_say_nothing(events, progress):
+    labels, few = np.arange(256) % 200, np.repeat(np.arange(0, 64, 2), 8)
+    asked = []
+
+    def only(winner, said):
+        return lambda c, indices: np.eye(200)[said[indices]] if c.name == winner else np.zeros((len(indices), 200))
+
+    def of_few_classes():
+        asked.append(len(few))
+        return only("unit", (few + 3) % 200), few
+
+    in_order = choose_preprocessing(only("torch", labels), labels, 3, progress, of_few_classes=of_few_classes)
+    assert in_order.preprocess.name == "torch"
+    assert not asked
+    moved = only("unit", (labels + 3) % 200)
+    found = choose_preprocessing(moved, labels, 3, progress, of_few_classes=of_few_classes)
+    assert found.preprocess.name == "unit"
+    assert asked == [256]
+    assert (found.predicted == (labels + 3) % 200).all()
+    note = events[-1].message if events[-1].kind == "note" else ""
+    assert "unit (100.0% right on 256 training images, under another order of the labels" in note
+    assert choose_preprocessing(moved, labels, 3, progress).preprocess.name == "raw"

@@ -114,6 +114,25 @@ def test_indices_take_the_names_that_are_given_for_the_outputs(photos):
     assert load_dataset(table(photos, text), labels=["Katze", "Hund"]).class_names == ("Katze", "Hund")
 
 
+@pytest.mark.parametrize("kind", ["table", "folders"])
+def test_numbers_with_gaps_take_the_names_that_are_given_for_the_outputs(photos, make_folder, kind):
+    numbers = {"cat": "10", "dog": "3"}
+    if kind == "table":
+        root = table(photos, lines([(p, numbers[c]) for p, c in ROWS]))
+    else:
+        root = make_folder({"10": 6, "3": 6}, name="numbered")
+    names = [f"class {number}" for number in range(12)]
+    dataset = load_dataset(root, labels=names)
+    assert dataset.class_names == ("class 3", "class 10")
+    cats = ("cat/", "10/")
+    for i, label in enumerate(dataset.train.labels):
+        assert dataset.train.told(i).startswith(cats) == bool(label)
+    assert load_dataset(root, labels=["10", "4", "3"]).class_names == ("10", "3")
+    with pytest.raises(InputError, match="lack 10") as caught:
+        load_dataset(root, labels=names[:10])
+    assert caught.value.code == "dataset.labels_mismatch"
+
+
 BAD = {
     "empty": ("", "dataset.table_empty", ""),
     "only a header": ("path,label\n", "dataset.table_empty", ""),

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from learn2compress.cli import main
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.inputs.dataset import load_dataset
@@ -306,6 +309,32 @@ def test_outputs_for_classes_that_the_data_lacks_are_left_out(keras, make, datas
         assert any("weights instead of" in event.message for event in events)
     with pytest.raises(InputError, match="5 classes"):
         load_teacher(model, dataset=dataset, preprocess="raw")
+
+
+def test_numbered_data_of_some_of_a_model_s_classes_is_read_by_the_names_of_its_outputs(keras, tmp_path):
+    """A model of ten classes, and an .npz file of three of them: nothing but `--labels` says which."""
+    x, y = colours()
+    numbers = np.array([8, 3, 5])
+    inputs = keras.Input((8, 8, 3))
+    mean = keras.layers.Rescaling(1 / 20)(keras.layers.GlobalAveragePooling2D()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(mean))
+    kernel = np.zeros((3, 10))
+    kernel[:, numbers] = np.eye(3) - 1 / 3
+    # The others go before the three, were they not left out.
+    model.layers[-1].set_weights([kernel, np.where(np.isin(np.arange(10), numbers), 0, 50)])
+    model.save(tmp_path / "ten.keras")
+    np.savez(tmp_path / "three.npz", x_train=x, y_train=numbers[y])
+    (tmp_path / "ten.txt").write_text("\n".join(f"class {number}" for number in range(10)))
+    command = ["inspect", str(tmp_path / "ten.keras"), "--data", str(tmp_path / "three.npz"), "--json"]
+    refused = CliRunner().invoke(main, command)
+    assert json.loads(refused.stdout)["error"]["code"] == "dataset.empty_class"
+    found = CliRunner().invoke(main, [*command, "--labels", str(tmp_path / "ten.txt")])
+    assert found.exit_code == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert told["class_names"] == ["class 3", "class 5", "class 8"]
+    assert (told["classes"], told["validation_accuracy"]) == (3, 1.0)
+    assert any("7 of the 10 outputs of ten" in finding and "class 0" in finding for finding in told["findings"])
+    assert any("weights instead of" in finding for finding in told["findings"])
 
 
 def behind_code(keras, model):

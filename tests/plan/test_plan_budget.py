@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learn2compress.core.recipe import PRESETS, Recipe
+from learn2compress.core.units import duration_seconds
 from learn2compress.plan.budget import (
     FEWEST_STEPS,
+    LEAST_TRIAL_SECONDS,
     MOST_EPOCHS,
     MOST_VIEWS,
     SOFT_LABEL_SHARE,
@@ -18,6 +21,7 @@ from learn2compress.plan.budget import (
     is_short,
     phases,
     steps_planner,
+    trial_seconds,
 )
 
 rates = st.floats(0.1, 1e5)
@@ -88,3 +92,16 @@ def test_the_shortest_training_takes_longer_with_more_images_and_a_slower_teache
 def test_a_number_of_steps_that_is_asked_for_is_planned_whatever_the_time(seconds: float) -> None:
     assert steps_planner(37)(seconds, 1.0, 10) == 37
     assert steps_planner(None)(seconds, 1.0, 10) == (FEWEST_STEPS if seconds == 0 else 10 * MOST_EPOCHS)
+
+
+def test_by_default_there_is_time_for_a_trial_and_with_the_fast_preset_there_is_not() -> None:
+    assert trial_seconds(duration_seconds(str(Recipe().budget))) >= LEAST_TRIAL_SECONDS
+    assert trial_seconds(duration_seconds(PRESETS["fast"]["budget"])) == 0
+    assert trial_seconds(duration_seconds(PRESETS["best"]["budget"])) > LEAST_TRIAL_SECONDS
+
+
+@given(budget=st.floats(30, 1e5))
+def test_a_trial_lasts_long_enough_to_tell_something_and_takes_a_small_part_of_the_budget(budget: float) -> None:
+    seconds = trial_seconds(budget)
+    assert seconds == 0 or seconds >= LEAST_TRIAL_SECONDS
+    assert seconds <= 0.0625 * budget

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from learn2compress.plan.comparison import scores
+from learn2compress.core.member import Cost
+from learn2compress.core.target import Target
+from learn2compress.plan.comparison import scores, taken
 
 
 def test_a_family_that_is_better_at_every_size_wins_whatever_sizes_it_has() -> None:
@@ -29,3 +31,23 @@ def test_where_sizes_do_not_meet_the_nearest_members_count() -> None:
 
 def test_single_members_are_compared_as_they_are() -> None:
     assert scores([([10.0], [0.5]), ([11.0], [0.6])]) == [pytest.approx(0.5), pytest.approx(0.6)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [([], [5, 50]), (["size<=9KB"], [5, 50]), (["macs<=1M"], [70, 7]), (["size<=9KB", "latency<=2ms"], [70, 7])],
+)
+def test_members_are_compared_by_size_or_by_what_bounds_are_on(texts: list[str], expected: list[int]) -> None:
+    costs = [Cost(parameters=1, macs=70, size_bytes=5), Cost(parameters=1, macs=7, size_bytes=50)]
+    assert taken(costs, [Target.parse(text) for text in texts]) == expected
+
+
+def test_for_equal_work_the_family_wins_that_keeps_a_bound_better() -> None:
+    # Both keep the bound of 23 M: a cut in few bytes, a pruning in many; its least member is as small as the cut.
+    bound = [Target.parse("macs<=23M")]
+    cuts = [Cost(1, 22_000_000, 250_000), Cost(1, 15_000_000, 120_000)], [0.80, 0.60]
+    prunings = [Cost(1, 23_000_000, 1_000_000), Cost(1, 5_000_000, 220_000)], [0.90, 0.70]
+    cut, pruned = scores([(taken(costs, bound), right) for costs, right in (cuts, prunings)])
+    assert pruned > cut
+    cut, pruned = scores([(taken(costs, []), right) for costs, right in (cuts, prunings)])
+    assert pruned < cut

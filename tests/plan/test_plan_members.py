@@ -17,11 +17,13 @@ from learn2compress.plan.members import (
     DEFAULT_SPREAD,
     LEAST_STEP,
     Candidate,
+    bounds_work,
     bounds_work_and_size,
     choose_members,
     largest_by_default,
     largest_with_room,
     largest_within,
+    next_larger,
     widest_member,
     within,
 )
@@ -316,3 +318,27 @@ def test_a_bound_on_cost_says_how_large_members_may_be() -> None:
 def test_where_all_can_be_trained_with_any_the_largest_stays_as_it_is() -> None:
     cuts = [candidate(n, 10_000 + n, 10**6) for n in range(2)]
     assert largest_with_room(cuts, lambda base: cuts, [], 3, 10_000) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], False),
+        (["size<=100KB", "drop<=1%"], False),
+        (["macs<=10M"], True),
+        (["size<=100KB", "latency<=5ms"], True),
+        (["memory<=1MB"], True),
+    ],
+)
+def test_time_and_memory_go_with_the_work_and_size_does_not(texts: list[str], expected: bool) -> None:
+    assert bounds_work(parsed(texts)) is expected
+
+
+@pytest.mark.parametrize("metric", ["size", "macs"])
+def test_the_next_larger_one_takes_a_step_more_than_all_that_were_chosen(metric: str) -> None:
+    assert next_larger(LADDER, [LADDER[7], LADDER[3]], metric) is LADDER[9]
+    assert next_larger(LADDER, [LADDER[38]], metric) is LADDER[39]
+    assert next_larger(LADDER, [LADDER[39]], metric) is None
+    # More of the one and less of the other is no larger one.
+    assert next_larger([candidate(50, 900_000, 1_000)], [LADDER[38]], metric) is None
+    assert next_larger([candidate(50, 1_000, 90_000_000)], [LADDER[38]], metric) is None

@@ -59,3 +59,35 @@ def test_blocks_take_their_place_by_priority() -> None:
     assert [removal.block for removal in order.removals] == ["early", "", "late"]
     assert order.choice(1).removed == {"early"}
     assert order.choice(3).removed == {"early", "late"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(scores=all_scores, multiple=st.sampled_from([4, 8]), data=st.data())
+def test_whatever_may_be_given_back_leaves_multiples(
+    scores: dict[int, np.ndarray], multiple: int, data: st.DataObject
+) -> None:
+    blocks = [("early", 0.5), ("late", 5.0)]
+    order = pruning_order(
+        scores, fewest=dict.fromkeys(scores, 8), multiple=dict.fromkeys(scores, multiple), blocks=blocks
+    )
+    count, sizes = data.draw(st.integers(1, len(order.removals))), dict(order.sizes)
+    given_back: tuple[int, ...] = ()
+    for _ in range(count):
+        free = [number for number in range(count) if number not in given_back]
+        allowed = [number for number in free if order.may_be_given_back(number, count, given_back)]
+        # There always is one: the last that is taken.
+        given_back = (*given_back, data.draw(st.sampled_from(allowed)))
+        left = units_left(order.choice(count, given_back), sizes)
+        assert all(len(left[i]) % multiple == 0 or len(left[i]) == size for i, size in sizes.items())
+    assert order.choice(count, given_back) == Choice({}, frozenset())
+
+
+def test_a_step_is_not_given_back_while_a_later_one_of_its_group_is_taken() -> None:
+    # 44 channels: the first step takes 4, the others 8.
+    order = pruning_order({0: np.arange(44.0)}, fewest={0: 8}, multiple={0: 8}, blocks=[("block", 100.0)])
+    assert [len(removal.units) for removal in order.removals[:3]] == [4, 8, 8]
+    assert order.removals[-1].block == "block"
+    count = len(order.removals)
+    assert [n for n in range(count) if order.may_be_given_back(n, count, ())] == [count - 2, count - 1]
+    assert order.may_be_given_back(0, 3, (1, 2))
+    assert not order.may_be_given_back(0, 3, (1,))

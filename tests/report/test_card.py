@@ -112,3 +112,21 @@ def test_the_card_says_how_much_of_the_file_the_fast_kernels_run(family: Family)
 def test_no_accuracy_is_certain(fraction: float, examples: int, expected: float) -> None:
     """Of 60 right of 60, Wilson's interval begins at 94.0 %."""
     assert sampling_error(fraction, examples) == pytest.approx(expected, abs=3e-4)
+
+
+def test_the_card_of_a_collapsed_member_says_so_first_among_its_limits(family: Family) -> None:
+    member = family.members[-1]
+    said = "small has collapsed: it is right on 40.0% of the validation images. No member holds."
+    text = card(family, member.model_copy(update={"collapsed": said}))
+    _, limits = text.split("## Limits\n\n")
+    assert limits.startswith(f"- {said}\n")
+    assert "has collapsed" not in card(family, member)
+
+
+def test_the_card_says_how_photos_are_framed(family: Family) -> None:
+    member = family.members[0]
+    assert "scaled so that it fills that size and cropped to its centre" in card(family, member)
+    data = family.dataset.model_copy(update={"framing": "squeeze"})
+    said = card(family.model_copy(update={"dataset": data}), member)
+    assert "96 x 96 pixels (width x height), squeezed into that size, whatever its shape" in said
+    assert "cropped" not in said

@@ -37,9 +37,11 @@ def test_a_row_has_all_figures_on_80_columns() -> None:
 
 
 def test_accuracy_is_told_of_all_and_of_each_class() -> None:
-    found = {"accuracy": 0.876, "examples": 372, "split": "test", "preprocessing": "raw"}
+    found = {"accuracy": 0.876, "examples": 372, "split": "test", "preprocessing": "raw", "framing": "crop"}
     found["per_class"] = {"hat": 0.5, "scarf": None}
     lines = shown(found, accuracy_lines).splitlines()
     assert lines[0] == "87.60 % of 372 images (test)"
     assert lines[1].split() == ["50.0", "%", "hat"]
     assert lines[2].split() == ["–", "scarf"]
+    squeezed = shown({**found, "framing": "squeeze"}, accuracy_lines).splitlines()[0]
+    assert squeezed == "87.60 % of 372 images (test), squeezed into the input's shape"

@@ -213,3 +213,11 @@ def test_what_a_precision_means_and_what_stays_in_float32_is_said(family: Family
         "float16",
     ):
         assert words in page, words
+
+
+def test_how_images_were_framed_is_said(family: Family, tmp_path: Path) -> None:
+    assert "typically 96×96, cropped to the input's shape" in page(family, tmp_path).text
+    data = family.dataset.model_copy(update={"framing": "squeeze"})
+    squeezed = page(family.model_copy(update={"dataset": data}), tmp_path).text
+    assert "typically 96×96, squeezed into the input's shape" in squeezed
+    assert "Squeezes the photo into the model's size" in squeezed

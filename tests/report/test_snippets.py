@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from learn2compress.core.family import Family
+from learn2compress.core.framing import FRAMINGS, Framing
+from learn2compress.inputs.geometry import fitted
 from learn2compress.report.snippets import snippets
 
 
@@ -125,3 +127,42 @@ def test_python_code_of_a_float_file_runs(
     assert FakeInterpreter.fed.dtype == np.float32
     assert FakeInterpreter.fed.max() == 30
     assert capsys.readouterr().out.split() == ["shoes", "0.700", "skirt", "0.200", "hat", "0.100"]
+
+
+@pytest.mark.parametrize("framing", ["crop", "squeeze"])
+def test_code_frames_photos_as_the_accuracy_was_measured(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, framing: Framing
+) -> None:
+    (tmp_path / "models").mkdir()
+    model = tmp_path / "models" / "large.tflite"
+    model.write_bytes(b"flatbuffer")
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("labels.txt", "hat\nshoes\nskirt")
+    ramp = np.broadcast_to(np.linspace(0, 255, 300).astype(np.uint8)[None, :, None], (100, 300, 3))
+    Image.fromarray(ramp).save(tmp_path / "photo.jpg")
+    module = types.ModuleType("ai_edge_litert.interpreter")
+    module.Interpreter = FakeInterpreter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    monkeypatch.chdir(tmp_path)
+    made = snippets(family.members[0], framing)
+    exec(compile(next(s.code for s in made if s.language == "Python"), "snippet", "exec"), {})
+    expected = fitted(Image.open(tmp_path / "photo.jpg"), (96, 96), framing).astype(int)
+    assert np.abs(FakeInterpreter.fed[0] - expected).max() <= 1
+    # The ramp's ends are seen where all of it is.
+    assert (np.ptp(expected) > 200) == (framing == "squeeze")
+    for snippet in made:
+        assert "@" not in snippet.code
+        if snippet.language != "Python":
+            squeezes = "Squeezes the photo into the model's size" in snippet.code
+            assert squeezes == (framing == "squeeze")
+            for opening, closing in ("{}", "()", "[]"):
+                assert snippet.code.count(opening) == snippet.code.count(closing), snippet.library
+
+
+def test_kotlin_code_scales_large_photos_by_halves(family: Family) -> None:
+    for framing in FRAMINGS:
+        for snippet in snippets(family.members[0], framing):
+            if snippet.language == "Kotlin":
+                assert "while (fitted.width >= 2 * width" in snippet.code
+                assert "ThumbnailUtils" not in snippet.code

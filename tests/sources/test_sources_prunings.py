@@ -56,6 +56,21 @@ def source() -> Any:
     return TeacherPrunings(teacher, dataset, "asked for")
 
 
+def prunings_of(source: Any, image: Any, features: Any) -> Any:
+    """The prunings of a classifier upon these features, which has learned the classes of the source's data."""
+    from keras import Model, layers, optimizers
+
+    from learn2compress.inputs.teacher import load_teacher
+    from learn2compress.sources.prunings import TeacherPrunings
+
+    dataset = source._dataset
+    x = layers.GlobalAveragePooling2D()(features)
+    model = Model(image, layers.Dense(CLASSES, activation="softmax")(x))
+    model.compile(optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(dataset.train.stacked.astype(np.float32), dataset.train.labels, epochs=4, batch_size=32, verbose=0)
+    return TeacherPrunings(load_teacher(model, dataset=dataset, preprocess="raw"), dataset, "asked for")
+
+
 def test_unpruned_it_answers_as_the_teacher_does(source: Any) -> None:
     from keras import ops
 
@@ -66,6 +81,30 @@ def test_unpruned_it_answers_as_the_teacher_does(source: Any) -> None:
     expected = source._teacher.keras_model(pixels.astype(np.float32))
     # Padding stands for mid-grey now and stood for something else: the rim differs a little where there is any.
     np.testing.assert_allclose(np.asarray(ops.softmax(logits)), np.asarray(expected), atol=1e-3)
+
+
+@pytest.mark.parametrize("merge", ["Add", "Multiply"])
+def test_looking_for_what_can_go_leaves_the_weights_of_the_teacher_as_they_are(source: Any, merge: str) -> None:
+    """Of a kernel, too, of which inputs and outputs are channels of one group."""
+    from keras import Input, layers, ops, utils
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(24, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 64, offset=-1.5)(image))
+    if merge == "Add":
+        x = layers.Add()([x, layers.Conv2D(24, 3, padding="same", name="inside")(x)])
+    else:
+        gate = layers.Dense(24, activation="sigmoid", name="inside")(layers.GlobalAveragePooling2D()(x))
+        x = layers.Multiply()([x, gate])
+    made = prunings_of(source, image, x)
+    unpruned = made.candidates()[0]
+    assert unpruned.spec.removals == 0
+    built, teacher = made.build(unpruned.spec).model, made._teacher.keras_model
+    kernels = [np.asarray(model.get_layer("inside").kernel) for model in (built, teacher)]
+    np.testing.assert_array_equal(*(kernel.reshape(-1, 24, 24) for kernel in kernels))
+    pixels = source._dataset.test.batch(np.arange(40), (SIZE, SIZE)).astype(np.float32)
+    logits = built((pixels - 128) / 128)
+    np.testing.assert_allclose(np.asarray(ops.softmax(logits)), np.asarray(teacher(pixels)), atol=1e-3)
 
 
 def test_groups_of_channels_go_one_by_one_where_they_are_wide(source: Any) -> None:
@@ -134,6 +173,27 @@ def test_after_a_large_step_what_came_before_is_given_back(source: Any) -> None:
         for candidate in later:
             narrow = source.build(candidate.spec)
             slices_within(narrow.model, wide.model, narrow.positions, wide.positions)
+
+
+def test_what_is_given_back_leaves_multiples_of_eight(source: Any) -> None:
+    from keras import Input, layers, utils
+
+    from learn2compress.plan.pruning import pruning_order
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(44, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 64, offset=-1.5)(image))
+    made = prunings_of(source, image, layers.Add(name="light")([x, layers.DepthwiseConv2D(3, padding="same")(x)]))
+    (stem,) = [group for group in made.channels.prunable if group.name == "stem"]
+    # Four channels go, then three times eight, then the block, which saves more than four channels, less than eight.
+    made.order = pruning_order(
+        {stem.index: np.arange(44.0)}, fewest={stem.index: 8}, multiple={stem.index: 8}, blocks=[("light", 100.0)]
+    )
+    kept = [made.order.choice(c.spec.removals, c.spec.given_back).kept for c in made.candidates()]
+    counts = [len(units[stem.index]) if units else 44 for units in kept]
+    assert counts[0] == 44
+    assert counts[-1] == 16
+    assert all(count % 8 == 0 for count in counts[1:])
 
 
 def test_candidates_are_all_that_differ_in_size_or_in_work(source: Any) -> None:

@@ -199,12 +199,17 @@ def test_of_a_member_that_has_collapsed_the_run_warns_and_the_family_tells(brigh
     from learn2compress.stages.baselines import warn_of_collapses
 
     dataset, events = bright(SIDE), list[Event]()
-    members = [finished("large", 300_000, 0.8), finished("small", 90_000, 0.6)]  # of three classes half way is 61.7 %
+    # Of three classes, three quarters of the way are 75.8 %.
+    members = [finished("large", 300_000, 0.8), finished("small", 90_000, 0.7)]
     teacher = finished("teacher", 900_000, 0.9)
-    (said,) = warn_of_collapses(members, teacher, dataset, Progress(events.append))
-    assert said.startswith("small has collapsed")
-    assert "nearest member that holds is large" in said
-    assert [(event.kind, event.message) for event in events] == [("warning", said)]
+    large, small = warn_of_collapses(members, teacher, dataset, Progress(events.append))
+    assert large == members[0]
+    assert small.collapsed.startswith("small has collapsed")
+    assert "nearest member that holds is large" in small.collapsed
+    assert [(event.kind, event.message) for event in events] == [("warning", small.collapsed)]
     events.clear()
-    assert not warn_of_collapses(members[:1], teacher, dataset, Progress(events.append))
+    (only,) = warn_of_collapses(members[1:], teacher, dataset, Progress(events.append), "size 400 kB")
+    assert "The next larger one that can be built would have size 400 kB; it was not trained" in only.collapsed
+    events.clear()
+    assert warn_of_collapses(members[:1], teacher, dataset, Progress(events.append)) == (members[0],)
     assert not events

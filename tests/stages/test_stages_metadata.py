@@ -150,3 +150,21 @@ def test_a_run_that_was_killed_between_two_files_ends_with_the_same(data: Callab
         found[course] = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert found["killed"] == found["in one go"]
     assert set(found["killed"]) == {"large.tflite", "small.tflite"}
+
+
+@pytest.mark.parametrize(
+    ("framing", "said"),
+    [
+        ("crop", "of 12x10: a photo scaled so that it fills that size and cropped to its centre."),
+        ("squeeze", "of 12x10: a photo squeezed into that size, whatever its shape."),
+    ],
+)
+def test_a_file_says_how_its_photos_were_framed(
+    data: Callable[..., Any], tmp_path: Path, framing: str, said: str
+) -> None:
+    dataset = data(COLOURS)
+    framed = {part: getattr(dataset, part).framed(framing) for part in ("train", "validation", "test")}
+    found = read_metadata(exported(replace(dataset, **framed), tmp_path).path)
+    assert found is not None
+    assert found.framing == framing
+    assert said in found.description

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_bounds_on_work_hold_for_the_file_where_it_takes_more_than_the_teachers_
     assert found.costs[0].macs == 3 * first + 16 * CLASSES
 
 
-def test_of_a_lean_teacher_there_are_as_many_prunings_as_asked_for(plan: Callable[..., Any]) -> None:
+def two_convolutions() -> Any:
     from keras import Input, Model, layers, utils
 
     utils.set_random_seed(0)
@@ -159,11 +160,93 @@ def test_of_a_lean_teacher_there_are_as_many_prunings_as_asked_for(plan: Callabl
     for number, channels in enumerate((16, 16)):
         x = layers.Conv2D(channels, 3, strides=2, padding="same", name=f"conv{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
-    model = Model(image, layers.Dense(CLASSES, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    return Model(image, layers.Dense(CLASSES, name="scores")(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_of_a_lean_teacher_there_are_as_many_prunings_as_asked_for(plan: Callable[..., Any]) -> None:
     events: list[Event] = []
-    found, _ = plan([], 3, model=model, route="prunings", progress=Progress(events.append))
+    found, _ = plan([], 3, model=two_convolutions(), route="prunings", progress=Progress(events.append))
     assert len({spec.layers for spec in found.specs}) == 3
     assert not any(event.kind == "warning" for event in events)
+
+
+@pytest.mark.parametrize(
+    ("targets", "route", "kind"),
+    [
+        ([], "auto", "cuts"),
+        (["size<=50KB"], "auto", "cuts"),
+        (["macs<=200K"], "auto", "prunings"),
+        (["macs<=200K"], "teacher", "prunings"),
+        # Who asks for cuts gets them: the first convolution alone is within it.
+        (["macs<=200K"], "cuts", "cuts"),
+    ],
+)
+def test_within_a_bound_on_work_prunings_come_before_cuts(
+    plan: Callable[..., Any], targets: list[str], route: str, kind: str
+) -> None:
+    found, _ = plan(targets, model=two_convolutions(), route=route)
+    assert found.kind == kind
+    assert ("within a bound on work, prunings keep more" in found.reason) is (kind == "prunings")
+    assert all(cost.macs <= 200_000 for cost in found.costs if "macs<=200K" in targets)
+    if kind == "prunings":
+        assert {"conv0", "conv1"} <= {layer.name for layer in found.parts[0].model.layers}
+
+
+@pytest.mark.parametrize(("metric", "bound"), [("size_bytes", "size<=30KB"), ("macs", "macs<=10M")])
+def test_what_is_said_to_be_the_next_larger_member_can_be_asked_for(
+    plan: Callable[..., Any], metric: str, bound: str
+) -> None:
+    found, _ = plan([bound])
+    asked = re.search(r"--target '(.*)'", found.larger)
+    assert asked
+    assert asked[1].partition("<=")[0] == bound.partition("<=")[0]
+    larger, _ = plan([asked[1]])
+    assert getattr(larger.costs[0], metric) > getattr(found.costs[0], metric)
+
+
+def test_a_float_file_may_have_layers_that_have_no_integer_kernel(
+    plan: Callable[..., Any], bright: Callable[[int], Any], tmp_path: Path
+) -> None:
+    from keras import Input, Model, layers, ops, optimizers, utils
+
+    from learn2compress.core.precision import FileFormat
+    from learn2compress.export.write import write_member
+    from learn2compress.measure.accuracy import tflite_probabilities
+    from learn2compress.stages.files import ready_to_write
+    from learn2compress.train.fit import compile_family
+    from learn2compress.train.joint import JointFamily
+    from learn2compress.train.quantize import folded
+    from learn2compress.train.trainable import trainable
+
+    utils.set_random_seed(0)
+    image = Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(16, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 128, offset=-1.0)(image))
+    x = layers.Resizing(11, 12, name="resized")(layers.BatchNormalization(axis=1, momentum=0.7, name="rows")(x))
+    x = layers.BatchNormalization(momentum=0.7, name="norm")(layers.Conv2D(32, 3, use_bias=False, name="conv")(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    model = Model(image, layers.Dense(CLASSES, name="scores")(x))
+    found, _ = plan([], 2, model=model, route="prunings", precision=["float32"])
+    members = [trainable(part.model, "float32", 0.9) for part in found.parts]
+    assert len({member.get_layer("conv").filters for member in members}) == 2
+    assert all(member.get_layer("stem").filters == 16 for member in members)
+    family = JointFamily(members, 2.0, 0.3, positions=[part.positions for part in found.parts])
+    compile_family(family, optimizers.SGD(0.01))
+    dataset = bright(SIZE)
+    soft = np.full((32, CLASSES), -np.log(CLASSES), np.float32)
+    for _ in range(3):
+        family.train_on_batch(dataset.train.stacked[:32], (dataset.train.labels[:32], soft))
+    written = FileFormat("float32", "float32", "float32")
+    pixels = (dataset.test.stacked.astype(np.float32) - 128) / 128
+    for number, member in enumerate(family.release()):
+        complete = ready_to_write(folded(member), written, "member")
+        path = write_member(
+            complete, None, tmp_path, f"member{number}", (SIZE, SIZE), lambda content: content, written=written
+        )
+        expected = np.asarray(ops.softmax(member(pixels, training=False)))
+        np.testing.assert_allclose(tflite_probabilities(path, dataset.test), expected, atol=1e-3)
+    with pytest.raises(InputError, match=r"rows is a BatchNormalization that is not by the channel") as caught:
+        plan([], 2, model=model, route="prunings")
+    assert "--precision float32" in caught.value.fix
 
 
 class Failing:

@@ -14,6 +14,7 @@ import pytest
 from learn2compress.core.options import Options
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.core.recipe import Recipe
+from learn2compress.core.target import Target
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,9 +60,9 @@ def planned(
     return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, progress)
 
 
-def test_a_short_budget_plans_one_source_and_a_long_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:
+def test_a_short_budget_plans_one_source_and_the_default_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:
     assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "5m")] == ["cuts"]
-    assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h")] == ["cuts", "prunings"]
+    assert [plan.kind for plan in planned(teacher, dataset, tmp_path, str(Recipe().budget))] == ["cuts", "prunings"]
     assert [plan.kind for plan in planned(teacher, dataset, tmp_path, "1h", "prunings")] == ["prunings"]
 
 
@@ -105,7 +106,7 @@ def test_the_better_source_wins_and_goes_on_from_what_it_has_learned(
     )
     assert chosen.kind == "prunings"
     assert chosen.start == "as built"
-    assert "in a trial" in chosen.reason
+    assert "in a trial, size for size" in chosen.reason
     assert "cuts of the teacher" in chosen.reason
     fresh, trained = plans[1].parts, chosen.parts
     assert [part.model.count_params() for part in trained] == [part.model.count_params() for part in fresh]
@@ -125,9 +126,16 @@ def test_a_plan_whose_training_diverges_is_left_out(teacher: Any, dataset: Any, 
     broken = [replace(plan, settings=replace(plan.settings, peak=1e38)) for plan in plans]
     events: list[Event] = []
     chosen = best_by_trial(
-        [broken[0], plans[1]], lambda tried: labelled, dataset, Progress(events.append), budget=60, seed=0
+        [broken[0], plans[1]],
+        lambda tried: labelled,
+        dataset,
+        Progress(events.append),
+        budget=60,
+        seed=0,
+        targets=[Target.parse("macs<=100M")],
     )
     assert chosen.kind == "prunings"
+    assert "in a trial, for equal work" in chosen.reason
     assert "cuts of the teacher: left out, for their training diverged" in [event.message for event in events]
     with pytest.raises(InputError) as raised:
         best_by_trial(broken, lambda tried: labelled, dataset, SILENT, budget=60, seed=0)

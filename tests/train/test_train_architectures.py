@@ -118,6 +118,13 @@ def shared(x: Any) -> Any:
     return norm(again(norm(again(x))))
 
 
+def windows(x: Any) -> Any:
+    """The shortcut of a ResNet that leaves out every second row and column."""
+    x = layers.CenterCrop(6, 5)(x)
+    y = layers.Conv2D(CHANNELS, 3, strides=2, padding="same", activation="relu")(x)
+    return layers.Add()([x[:, ::2, ::2], y])[:, :-1]
+
+
 def gated_by_softmax(x: Any) -> Any:
     y = layers.Conv2D(CHANNELS, 1, activation="softmax")(x)
     return layers.Multiply()([x, layers.Softmax()(layers.Rescaling(4.0)(y))]) * 8.0
@@ -142,6 +149,7 @@ PIECES: dict[str, Callable[[Any], Any]] = {
     "merges": merges,
     "attention": attended,
     "shared": shared,
+    "windows": windows,
     "softmax inside": gated_by_softmax,
     "transposed": transposed,
     "transposed, swish": lambda x: transposed(x, strides=2, padding="same", activation="swish"),

@@ -120,6 +120,35 @@ def test_a_member_that_is_cut_out_knows_what_its_wider_kin_knows(
     assert (predict(smaller, test, (8, 8)).argmax(axis=1) == test.labels).mean() > 0.8
 
 
+def test_a_member_that_is_cut_out_of_a_sparse_one_has_no_dense_classifier(
+    tiny_member: Callable[..., Any], labelled: LabelledViews
+) -> None:
+    from dataclasses import replace
+
+    from learn2compress.train.family import joint_training
+    from learn2compress.train.settings import SETTINGS
+    from learn2compress.train.sparsity import zero_share
+    from learn2compress.train.trainable import plain
+
+    settings = replace(SETTINGS["students"], batch_size=32, dtype="float32")
+    (member,), _ = joint_training(
+        [Part(tiny_member(16))],
+        labelled,
+        SILENT,
+        start="as built",
+        settings=settings,
+        sparsity=0.9,
+        seconds=0,
+        plan_steps=lambda *_: 20,
+    )
+    found = cut_out(Part(tiny_member(8)), [Part(plain(member))], labelled)
+    wider, narrower = (np.asarray(model.get_layer("logits").kernel) for model in (member, found))
+    assert (wider == 0).mean() > 0.9
+    assert (narrower == 0).mean() == pytest.approx((wider == 0).mean(), abs=1 / narrower.size)
+    assert narrower.any()
+    assert zero_share(found) > 0.8
+
+
 @pytest.mark.parametrize("end", ["convolution", "no bias"])
 def test_a_classifier_that_least_squares_cannot_set_keeps_its_part_of_the_weights(
     end: str, labelled: LabelledViews

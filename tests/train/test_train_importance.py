@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -420,3 +422,75 @@ def test_silencing_what_is_off_changes_nothing() -> None:
 def test_the_guard_is_tighter_where_less_is_left() -> None:
     shares = least_shares({0: 1.0, 1: 0.8, 2: 0.55, 3: 0.3, 4: 0.0})
     assert shares == {0: 0.2, 1: 0.2, 2: pytest.approx(0.35), 3: 0.5, 4: 0.5}
+
+
+def taking_what_it_adds_to(x: Any) -> Any:
+    from keras import layers
+
+    return layers.Add()([x, layers.Conv2D(16, 3, padding="same", name="inside")(x)])
+
+
+def gated_by_itself(x: Any) -> Any:
+    from keras import layers
+
+    gate = layers.Dense(16, activation="sigmoid", name="inside")(layers.GlobalAveragePooling2D()(x))
+    return layers.Multiply()([x, gate])
+
+
+def three_ways_at_once(x: Any) -> Any:
+    """As RepVGG while it trains: a 3x3 and a 1x1 convolution and the identity, each with a norm."""
+    from keras import layers
+
+    wide = layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same", use_bias=False, name="inside")(x))
+    narrow = layers.BatchNormalization()(layers.Conv2D(16, 1, use_bias=False)(x))
+    return layers.ReLU()(layers.Add()([wide, narrow, layers.BatchNormalization()(x)]))
+
+
+def inside_one_group(body: Callable[[Any], Any]) -> Any:
+    """A classifier with a kernel of which inputs and outputs are channels of one group."""
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((8, 8, 3))
+    x = body(layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(image))
+    made = Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    channels = find_channels(made)
+    inside = channels.axes[id(made.get_layer("inside"))]
+    kernel = len(made.get_layer("inside").kernel.shape)
+    assert set(inside[0, kernel - 1].group) == set(inside[0, kernel - 2].group)
+    return channels
+
+
+@pytest.mark.parametrize("body", [taking_what_it_adds_to, gated_by_itself, three_ways_at_once])
+def test_a_kernel_inside_one_group_is_as_before_when_it_was_silenced_along_both_axes(
+    body: Callable[[Any], Any],
+) -> None:
+    channels = inside_one_group(body)
+    model = channels.graph.model
+    before = [np.array(w) for w in model.get_weights()]
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    found = agreements(channels, MEASURES["L2 magnitude"](channels, iter(())), pixels)
+    assert len(found) == 1
+    for then, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(then, now)
+
+
+def test_weights_are_as_before_when_the_model_can_not_be_run_silenced() -> None:
+    channels = inside_one_group(taking_what_it_adds_to)
+    model = channels.graph.model
+    before = [np.array(w) for w in model.get_weights()]
+    silenced = []
+
+    def run(inputs: Any) -> Any:
+        if any((then != now).any() for then, now in zip(before, model.get_weights(), strict=True)):
+            silenced.append(True)
+            raise MemoryError
+        return np.zeros((len(inputs), 4))
+
+    failing = replace(channels, graph=replace(channels.graph, model=SimpleNamespace(predict_on_batch=run)))
+    scores = {group.index: np.arange(float(group.size)) for group in channels.prunable}
+    with pytest.raises(MemoryError):
+        agreements(failing, scores, np.zeros((8, 8, 8, 3), np.uint8))
+    assert silenced
+    for then, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(then, now)

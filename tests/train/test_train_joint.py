@@ -428,6 +428,24 @@ def test_an_unregularized_ridge_is_least_squares(seed: int, shape: tuple[int, in
     np.testing.assert_allclose(bias, best[-1], atol=1e-3)
 
 
+def test_a_ridge_with_zeros_fits_what_is_left_to_the_targets() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(3, 5, (200, 12))
+    true = np.where(rng.random((12, 4)) < 0.5, 0, rng.normal(size=(12, 4)))
+    targets = features @ true + rng.normal(size=4)
+    share = float((true == 0).mean())
+    kernel, bias = ridge(features, targets, 0.0, share)
+    np.testing.assert_array_equal(kernel == 0, true == 0)
+    np.testing.assert_allclose(features @ kernel + bias, targets, atol=1e-4)
+    sparser, bias = ridge(features, targets, 0.0, 0.75)
+    assert (sparser == 0).mean() == 0.75
+    left = features @ sparser + bias - targets
+    # Of what is left of the targets no feature that a class still has tells anything.
+    told = (features - features.mean(axis=0)).T @ left
+    np.testing.assert_allclose(told[sparser != 0], 0, atol=1e-3)
+    assert np.abs(told[sparser == 0]).max() > 1
+
+
 def test_the_schedule_rises_to_one_and_ends_at_zero() -> None:
     schedule = Schedule(0.2)
     assert [round(schedule(x), 6) for x in (0, 0.1, 0.2, 0.6, 1)] == [0, 0.5, 1, 0.5, 0]

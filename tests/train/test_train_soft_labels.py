@@ -51,6 +51,18 @@ def test_a_second_run_does_not_ask_the_teacher(split: Split, counting_teacher: T
     np.testing.assert_array_equal(first.batch(1, everything), again.batch(1, everything))
 
 
+def test_images_that_are_framed_otherwise_are_labelled_anew(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    spec, images = ViewSpec(2, (12, 12), 0), split(IMAGES, size=(12, 30))
+    ask(counting_teacher(), Views(images, spec), tmp_path)
+    teacher = counting_teacher()
+    _, computed = ask(teacher, Views(images.framed("squeeze"), spec), tmp_path)
+    assert (computed, teacher.images) == (2, 2 * IMAGES)
+    _, computed = ask(counting_teacher(), Views(images, spec), tmp_path)
+    assert computed == 0
+
+
 def test_labels_of_long_ago_make_room(split: Split, counting_teacher: Teacher, tmp_path: Path) -> None:
     old = tmp_path / "0123456789abcdef"
     old.mkdir()

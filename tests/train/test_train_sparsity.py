@@ -63,11 +63,10 @@ def test_zeros_grow_by_a_cubic_and_stand_still_at_the_end() -> None:
     assert shares[-1] == shares[round(40 * REACHED_AT) + 1] == pytest.approx(0.8, abs=1e-3)
 
 
-def test_small_depthwise_and_one_dimensional_weights_are_left_alone() -> None:
-    small, depthwise, vector = kernel(FEWEST_WEIGHTS // 10, 9), kernel(3, 3, 512, 1), kernel(5000)
-    large = kernel(200, 100)
-    MagnitudeMasks([small, depthwise, vector, large], 0.5).at(1.0)
-    assert all((np.asarray(weights) != 0).all() for weights in (small, depthwise, vector))
+def test_small_and_depthwise_kernels_are_left_alone() -> None:
+    small, depthwise, large = kernel(FEWEST_WEIGHTS // 10, 9), kernel(3, 3, 512, 1), kernel(200, 100)
+    MagnitudeMasks([small, depthwise, large], 0.5).at(1.0)
+    assert all((np.asarray(weights) != 0).all() for weights in (small, depthwise))
     matrices = [np.asarray(weights) for weights in (small, depthwise, large)]
     zeros = sum((weights == 0).sum() for weights in matrices)
     assert zeros == pytest.approx(0.5 * sum(weights.size for weights in matrices), abs=2)
@@ -92,19 +91,18 @@ def test_where_all_kernels_are_small_they_lose_what_is_asked_for() -> None:
     assert [(np.asarray(weights) == 0).mean() for weights in small] == [0.5, 0.5]
 
 
-def test_zeros_of_a_family_last_until_the_int8_grid(
-    tiny_member: Callable[..., Any],
-    split: Callable[..., Any],
-    counting_teacher: Callable[..., Any],
-    tmp_path: Any,
-) -> None:
+@pytest.fixture
+def batches(split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Any) -> LabelledViews:
     views = Views(split(90), ViewSpec(2, (12, 12), 0))
     soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path, SILENT)
-    batches = LabelledViews(views, soft, 30, 0)
+    return LabelledViews(views, soft, 30, 0)
 
-    def steps(seconds: float, step_seconds: float, per_epoch: int) -> int:
-        return 20
 
+def steps(seconds: float, step_seconds: float, per_epoch: int) -> int:
+    return 20
+
+
+def test_zeros_of_a_family_last_until_the_int8_grid(tiny_member: Callable[..., Any], batches: LabelledViews) -> None:
     teacher = trainable(tiny_member(24), "float32", 0.9)
     members, _ = joint_training(
         [Part(tiny_member(32)), Part(tiny_member(16))],
@@ -130,3 +128,37 @@ def test_zeros_of_a_family_last_until_the_int8_grid(
         after = np.asarray(model.get_layer("b").kernel)
         assert (after[before == 0] == 0).all()
         assert (after[before != 0] != before[before != 0]).any()
+
+
+def test_the_slopes_of_a_prelu_are_no_weights_that_go(batches: LabelledViews) -> None:
+    """One for each place, as Keras has them by default: as many axes as a kernel, and zeros to begin with."""
+    from keras import Input, Model, layers, utils
+
+    utils.set_random_seed(0)
+    image = Input((12, 12, 3))
+    x = layers.BatchNormalization(name="stem_bn")(layers.Conv2D(16, 3, padding="same", name="stem")(image))
+    x = layers.Conv2D(32, 3, padding="same", name="conv")(layers.PReLU(name="slopes")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu")(x))
+    (member,), _ = joint_training(
+        [Part(Model(image, layers.Dense(3, name="logits")(x)))],
+        batches,
+        SILENT,
+        start="as built",
+        settings=SETTING,
+        sparsity=0.6,
+        seconds=0,
+        plan_steps=steps,
+    )
+    slopes = member.get_layer("slopes").alpha
+    assert (np.asarray(slopes) != 0).mean() > 0.9
+    kernels = [np.asarray(member.get_layer(name).kernel) for name in ("stem", "conv", "logits")]
+    zeros = sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
+    assert zero_share(member) == pytest.approx(zeros)
+    assert zeros == pytest.approx(0.6, abs=0.01)
+    slopes.assign(0 * np.asarray(slopes))
+    quantized = quantization_ready(member)
+    quantization_aware_training(
+        [quantized], batches, SILENT, settings=SETTING, keep_zeros=True, seconds=0, plan_steps=steps
+    )
+    assert (np.asarray(quantized.get_layer("slopes").alpha) != 0).mean() > 0.9
+    assert zero_share(quantized) == pytest.approx(zeros, abs=0.01)

@@ -118,6 +118,32 @@ def test_other_images_are_cropped_within_their_bounds() -> None:
     assert 0.85 < areas.max() <= CROP_AREA[1]
 
 
+def test_of_squeezed_images_crops_have_the_shape_of_the_whole_and_names_of_their_own() -> None:
+    high, wide = 40, 120
+    position = np.zeros((high, wide, 3), np.uint8)
+    position[:, :, 0], position[:, :, 1] = np.arange(high)[:, None] * 6, np.arange(wide)[None, :] * 2
+    cropped = ArraySplit(np.stack([position] * 200), np.zeros(200, int))
+    spec = ViewSpec(1, (40, 40), 0, flip=False)
+    shares = {}
+    for split in (cropped, cropped.framed("squeeze")):
+        batch = Views(split, spec).batch(0, np.arange(200)).astype(float)
+        heights = (batch[:, -1, 0, 0] - batch[:, 0, 0, 0]) / 6 / high
+        widths = (batch[:, 0, -1, 1] - batch[:, 0, 0, 1]) / 2 / wide
+        shares[split.framing] = heights, widths
+    heights, widths = shares["squeeze"]
+    assert (widths / heights).min() > 3 / 4 - 0.1
+    assert (widths / heights).max() < 4 / 3 + 0.1
+    assert widths.max() > 0.9
+    assert (widths * heights).min() > CROP_AREA[0] - 0.05
+    heights, widths = shares["crop"]
+    assert widths.max() < 0.7
+    assert Views(cropped, spec).recipe != Views(cropped.framed("squeeze"), spec).recipe
+    # Images that have the size of the view are the same in either framing, and so are their soft labels.
+    small = ArraySplit(np.zeros((3, 12, 12, 3), np.uint8), np.zeros(3, int))
+    shifted = ViewSpec(1, (12, 12), 0)
+    assert Views(small, shifted).recipe == Views(small.framed("squeeze"), shifted).recipe
+
+
 def test_images_of_several_sizes_are_all_brought_to_the_size_of_the_view(split: Split) -> None:
     views = Views(split(30, stacked=False), ViewSpec(1, (12, 12), 0))
     assert not views.shifts

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, FRAMED, Framing
 from learn2compress.export.metadata import metadata_of
 from learn2compress.inputs.display_names import LOCALE
 from learn2compress.measure.graph import describe, gives_logits
@@ -31,6 +32,7 @@ class AppModel:
         display_labels: locale -> labels in that language.
         operators: operations of the graph, each once, in the order of their names.
         size_bytes: of the file.
+        framing: how a photo of another shape is brought to the input's: `crop` or `squeeze`.
         figures: what the family says was measured, one line each.
     """
 
@@ -50,6 +52,7 @@ class AppModel:
     size_bytes: int
     figures: tuple[str, ...] = ()
     display_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    framing: Framing = CROP
 
     @property
     def file(self) -> str:
@@ -65,6 +68,11 @@ class AppModel:
     def classes(self) -> int:
         """How many there are."""
         return len(self.labels)
+
+    @property
+    def framed(self) -> str:
+        """What becomes of a photo, in words."""
+        return FRAMED[self.framing]
 
     @property
     def fits_mediapipe(self) -> bool:
@@ -113,6 +121,7 @@ def read_app_model(
         operators=tuple(sorted(described.ops)),
         size_bytes=path.stat().st_size,
         figures=figures,
+        framing=metadata.framing if metadata else CROP,
         # Their locales become names of files.
         display_labels={
             locale: names

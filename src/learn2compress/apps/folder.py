@@ -19,6 +19,8 @@ from learn2compress.core.units import milliseconds, percent
 from learn2compress.export.conformance import Finding, ml_kit_findings
 
 Files = dict[str, str]
+# Of a picture, in pixels: ML Kit refuses smaller ones, whatever the model takes.
+ML_KIT_LEAST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,12 @@ def _android(model: AppModel) -> Files:
         {
             **ml_kit,
             f"{source}/Classifier.kt": "Classifier.kt.j2",
+            f"{source}/Photo.kt": "Photo.kt.j2",
             "app/build.gradle.kts": "build.gradle.kts.j2",
             "README.md": "README.md.j2",
         },
         refused=refused,
+        least_side=ML_KIT_LEAST_SIDE,
     )
 
 
@@ -62,8 +66,8 @@ def _probabilities(model: AppModel) -> Finding:
 
 
 def _ios(model: AppModel) -> Files:
-    names = {"Classifier.swift": "Classifier.swift.j2", "Podfile": "Podfile.j2", "README.md": "README.md.j2"}
-    return rendered("ios", model, names)
+    names = ("Classifier.swift", "Photo.swift", "Podfile", "README.md")
+    return rendered("ios", model, {name: f"{name}.j2" for name in names})
 
 
 def _web(model: AppModel) -> Files:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2compress.core.framing import Framing
+
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float32]
@@ -32,13 +34,20 @@ class ImageSplit(Protocol):
     def fingerprint(self) -> str:
         """Hex digest that changes when the examples do."""
 
+    @property
+    def framing(self) -> Framing:
+        """How `batch` brings images to a size: `crop` or `squeeze`."""
+
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Images:
         """One decoded image (height, width, 3) at the size it is stored in."""
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
-        """Images (len(indices), *size, 3), fitted for evaluation: the short side resized, then centre-cropped."""
+        """Images (len(indices), *size, 3), fitted for evaluation as `framing` says."""
+
+    def framed(self, framing: Framing) -> ImageSplit:
+        """The same images, brought to a size in another way."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,11 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def framing(self) -> Framing:
+        """How images are brought to a model's input, in every split."""
+        return self.train.framing
 
 
 class Predictor(Protocol):

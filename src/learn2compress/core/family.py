@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, Framing
 
 SCHEMA_VERSION = 1
 MANIFEST = "family.json"
@@ -152,7 +153,7 @@ class Member(Model):
     `output_type` and `output` are what an app feeds and gets. `float_parts` names what an integer file does in
     float32, and `mixed` says why parts of it stay so. `float_accuracy_validation` and `float_accuracy_test` are those
     of the trained model before quantization; `zeros` is the share of zeros among its kernels' weights, where sparsity
-    was asked for.
+    was asked for. `collapsed` is the sentence that says so of a member that keeps too little of the teacher's skill.
     """
 
     keras_file: FileInside
@@ -172,10 +173,11 @@ class Member(Model):
     zeros: float = 0.0
     targets: tuple[str, ...] = ()
     on_front: bool = True
+    collapsed: str = ""
 
 
 class DatasetSummary(Record):
-    """What the data was."""
+    """What the data was, and how images of another shape were brought to the input's: by `crop` or `squeeze`."""
 
     source: str
     class_names: tuple[str, ...]
@@ -183,6 +185,7 @@ class DatasetSummary(Record):
     validation_examples: int
     test_examples: int
     image_size: tuple[int, int]
+    framing: Framing = CROP
     notes: tuple[str, ...] = ()
 
 

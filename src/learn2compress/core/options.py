@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.precision import FULL_INT8, FileFormat, file_formats
+from learn2compress.core.framing import CROP, Framing
+from learn2compress.core.precision import FULL_INT8, INTEGER, FileFormat, file_formats
 from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
@@ -50,11 +51,17 @@ class Options:
     mixed: bool = True
     mixed_loss: float = 0.01
     importance: str = "Taylor"
+    framing: Framing = CROP
 
     @property
     def rounded_in_training(self) -> bool:
         """Whether any of the files needs quantization-aware training."""
         return any(written.kind.rounded_in_training for written in self.formats)
+
+    @property
+    def integer(self) -> bool:
+        """Whether any of the files computes in integers."""
+        return any(written.precision in INTEGER for written in self.formats)
 
     @staticmethod
     def of(recipe: Recipe) -> Options:
@@ -128,6 +135,7 @@ class Options:
             mixed=recipe.mixed == "auto",
             mixed_loss=recipe.mixed_loss,
             importance=recipe.importance,
+            framing=recipe.framing,
         )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from learn2compress.core.errors import InputError
 
 INT8 = "int8"
+# Precisions whose files compute in integers.
+INTEGER = ("int8", "int8-float", "int16x8")
 PORT_TYPES = ("uint8", "int8", "float32")
 OUTPUTS = ("probabilities", "logits")
 AUTO = "auto"

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, Framing
 from learn2compress.core.paths import at_home
 from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
@@ -19,8 +20,9 @@ RECIPE = "recipe.toml"
 # What a preset sets; whatever else is given goes before it.
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"budget": "5m"},
+    # The shortest that has a trial of every source of members, see plan/budget.py.
     "balanced": {"budget": "20m"},
-    # Enough for a trial of every source of members, and for some fifty epochs of CIFAR-10 on two cores.
+    # Enough for some fifty epochs of CIFAR-10 on two cores.
     "best": {"budget": "90m"},
 }
 DEFAULT_PRESET = "balanced"
@@ -113,6 +115,7 @@ class Recipe(_Section):
     teacher: Literal["fixed", "joint"] = "fixed"
     preprocess: str = "auto"
     input_size: Size = "auto"
+    framing: Framing = CROP
     input_name: str = ""
     output_name: str = ""
     sparsity: AnyFloat = 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import flatbuffers
 import numpy as np
 
 from learn2compress.core.errors import ConversionError, InputError
+from learn2compress.core.framing import CROP, Framing, as_framing
 from learn2compress.core.names import is_one_line
 from learn2compress.export.schema import metadata_schema as schema
 from learn2compress.export.schema.packing import DAMAGE, pack, text, unpack, utf8
@@ -32,6 +33,7 @@ from learn2compress.export.schema.tensors import (
 )
 
 FIELD = "TFLITE_METADATA"
+FRAMING_FIELD = "learn2compress.framing"  # beside it: its schema has no word for what is done to a photo's shape
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"  # the schema version that has every field written here
 
@@ -40,7 +42,8 @@ MIN_PARSER_VERSION = "1.0.0"  # the schema version that has every field written 
 class Metadata:
     """What a file says of itself. An app feeds (pixel - mean) / std, quantized where the input is integer.
 
-    `display_labels` maps a locale, such as `de`, to the labels in that language.
+    `display_labels` maps a locale, such as `de`, to the labels in that language. `framing` is how a photo of another
+    shape is brought to the input's; for a file that does not say it is cropped.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Metadata:
     output_name: str
     min_parser_version: str
     display_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    framing: Framing = CROP
 
 
 def check_labels(labels: Sequence[str], outputs: int | None = None) -> None:
@@ -100,6 +104,7 @@ def add_metadata(
     input_name: str = "image",
     output_name: str = "probability",
     logits: bool = False,
+    framing: Framing = CROP,
     description_room: int = 0,
 ) -> bytes:
     """The model with metadata and labels in it; earlier ones are replaced. What it computes does not change.
@@ -116,6 +121,7 @@ def add_metadata(
             the pixels as they are.
         input_name, output_name: what apps call them.
         logits: whether the file gives what stands before the softmax instead of probabilities.
+        framing: how a photo of another shape is brought to the input's.
         description_room: bytes of UTF-8 that are set aside for the description: one that takes no more can be put
             in the place of another later, and the file keeps its size.
 
@@ -145,7 +151,8 @@ def add_metadata(
     packed = _packed(content)
     content.description = bytes(max(description_room, len(content.description)))
     # Readers start at the front and follow offsets: what stands behind is never looked at.
-    _put(root, packed.ljust(len(_packed(content)), b"\0"))
+    _put(root, FIELD, packed.ljust(len(_packed(content)), b"\0"))
+    _put(root, FRAMING_FIELD, framing.encode())
     lists = {LABELS_FILE: labels, **{display_file(locale): names for locale, names in (display_labels or {}).items()}}
     return _with_files(pack(root), {name: "\n".join(names).encode("utf-8") for name, names in lists.items()})
 
@@ -157,13 +164,14 @@ def read_metadata(path: str | Path) -> Metadata | None:
         ConversionError: `metadata.not_tflite` or `metadata.unreadable`.
     """
     root = unpack(Path(path).read_bytes())
-    held = next((entry.buffer for entry in root.metadata or () if text(entry.name) == FIELD), None)
-    if held is None:
+    held = {text(entry.name): entry.buffer for entry in root.metadata or ()}
+    if FIELD not in held:
         return None
     try:
-        packed = root.buffers[held].data.tobytes()
+        packed = root.buffers[held[FIELD]].data.tobytes()
         content = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(packed, 0))
-        return _read(content, Path(path))
+        said = root.buffers[held[FRAMING_FIELD]].data.tobytes().decode() if FRAMING_FIELD in held else CROP
+        return replace(_read(content, Path(path)), framing=as_framing(said))
     except (*DAMAGE, zipfile.BadZipFile) as error:
         what = f"The metadata in {path} can't be read: {error}"
         raise ConversionError("metadata.unreadable", what, "write the file again.") from error
@@ -222,18 +230,18 @@ def _packed(content: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _put(root: Any, packed: bytes) -> None:
-    """Puts the metadata into the model, in the place of what was there."""
+def _put(root: Any, name: str, content: bytes) -> None:
+    """Puts an entry into the model's metadata, in the place of what was there under its name."""
     from ai_edge_litert import schema_py_generated as model_schema
 
-    buffer = model_schema.BufferT(data=np.frombuffer(packed, np.uint8))
+    buffer = model_schema.BufferT(data=np.frombuffer(content, np.uint8))
     root.metadata = root.metadata or []
     for entry in root.metadata:
-        if text(entry.name) == FIELD:
+        if text(entry.name) == name:
             root.buffers[entry.buffer] = buffer
             return
     root.buffers.append(buffer)
-    root.metadata.append(model_schema.MetadataT(name=FIELD, buffer=len(root.buffers) - 1))
+    root.metadata.append(model_schema.MetadataT(name=name, buffer=len(root.buffers) - 1))
 
 
 def _with_files(model: bytes, files: Mapping[str, bytes]) -> bytes:

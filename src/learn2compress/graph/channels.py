@@ -50,8 +50,8 @@ class Group:
         reason: why none may be dropped; empty when they may.
         exact: whether a unit whose outgoing weights are zero can go without any change to the outputs; not so where
             layer normalization takes a mean over channels.
-        width: how many channels a unit has in the layer that makes them; more than one where a grouped convolution
-            or normalization lets only whole groups of channels go.
+        widths: how many channels a unit has in the layers that make them, each number once, that of the first layer
+            first; other than one where a grouped convolution or normalization lets only whole groups of channels go.
     """
 
     index: int
@@ -59,22 +59,32 @@ class Group:
     size: int
     reason: str = ""
     exact: bool = True
-    width: int = 1
+    widths: tuple[int, ...] = (1,)
+
+    @property
+    def width(self) -> int:
+        """How many channels a unit has in the layer that makes them first."""
+        return self.widths[0]
 
     @property
     def channels(self) -> int:
-        """How many channels there are in the layer that makes them."""
+        """How many channels there are in the layer that makes them first."""
         return self.size * self.width
 
     @property
+    def narrowest(self) -> int:
+        """How many channels a unit has in the layer that makes the fewest of it."""
+        return min(self.widths)
+
+    @property
     def fewest(self) -> int:
-        """How many units have to stay, so that there are channels enough."""
-        return min(self.size, -(-FEWEST_CHANNELS // self.width))
+        """How many units have to stay, so that every layer that makes them has channels enough."""
+        return min(self.size, -(-FEWEST_CHANNELS // self.narrowest))
 
     @property
     def step(self) -> int:
-        """How many units go at a time, so that channels come in multiples of what kernels take at once."""
-        return MULTIPLE // math.gcd(MULTIPLE, self.width)
+        """How many units go at a time: each layer then makes a multiple of the channels that kernels take at once."""
+        return MULTIPLE // math.gcd(MULTIPLE, *self.widths)
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class Channels:
             if group.reason and len(units) < group.size:
                 raise ValueError(f"{group.name} can't be narrowed: {group.reason}")
             if len(units) < group.fewest:
-                kept = len(units) * group.width
+                kept = len(units) * group.narrowest
                 raise ValueError(f"{group.name} would keep {kept} channels; the fewest are {FEWEST_CHANNELS}")
 
     def kept_along(self, axis: AxisUnits, choice: Choice) -> Indices:
@@ -241,21 +251,19 @@ def _grouped(graph: Graph, ledger: Ledger, makers: _Makers) -> tuple[tuple[Group
     }
     held, mixed = ledger.held(), ledger.mixed()
     uses: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    # Of the layer that makes them first: its name, and how many channels a unit has there.
-    first: dict[int, tuple[str, int]] = {}
+    # For each use that is of what a layer makes, the layer's name.
+    making: dict[int, str] = {}
     use = 0
     for layer in graph.layers:
         name, ranks = graph.layer_names[id(layer)], [len(weight.shape) for weight in layer.weights]
         for (position, axis), roots in rooted.get(id(layer), {}).items():
             found, counts = np.unique(roots, return_counts=True)
             # One pair for all of a count: there are many channels, and few counts.
-            pairs = {count: ((use, count), (name, count)) for count in set(counts.tolist())}
-            makes = axis == ranks[position] - 1
+            pairs = {count: (use, count) for count in set(counts.tolist())}
             for root, count in zip(found.tolist(), counts.tolist(), strict=True):
-                in_use, made = pairs[count]
-                uses[root].append(in_use)
-                if makes and root not in first:
-                    first[root] = made
+                uses[root].append(pairs[count])
+            if axis == ranks[position] - 1:
+                making[use] = name
             use += 1
     members: dict[tuple[Any, ...], list[int]] = {}
     for root in sorted(uses):
@@ -265,8 +273,9 @@ def _grouped(graph: Graph, ledger: Ledger, makers: _Makers) -> tuple[tuple[Group
     place: dict[int, tuple[int, int]] = {}
     for signature, roots_of_group in members.items():
         root = roots_of_group[0]
-        name, width = first.get(root) or (makers.name(root), 1)
-        group = Group(len(groups), name, len(roots_of_group), str(signature[0]), not signature[1], width)
+        made = [(making[use], count) for use, count in uses[root] if use in making] or [(makers.name(root), 1)]
+        widths = tuple(dict.fromkeys(count for _, count in made))
+        group = Group(len(groups), made[0][0], len(roots_of_group), str(signature[0]), not signature[1], widths)
         groups.append(group if group.reason else replace(group, reason=_too_few(group)))
         place.update({root: (len(groups) - 1, unit) for unit, root in enumerate(roots_of_group)})
     return tuple(groups), place
@@ -276,8 +285,9 @@ def _too_few(group: Group) -> str:
     """That no unit can go, if so."""
     if group.size > group.fewest:
         return ""
-    together = f", of which {group.width} go together" if group.width > 1 else ""
-    return f"it has only {group.channels} channels{together}"
+    together = f", of which {group.narrowest} go together" if group.narrowest > 1 else ""
+    where = "" if group.narrowest == group.width else "where it is narrowest, "
+    return f"{where}it has only {group.size * group.narrowest} channels{together}"
 
 
 def sizes_of(choice: Choice) -> dict[int, int]:

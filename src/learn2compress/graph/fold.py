@@ -114,7 +114,7 @@ def _foldings(model: keras.Model) -> _Foldings:
 
 
 def _is_affine(layer: Any) -> bool:
-    return type(layer).__name__ in walk.AFFINE_LAYERS
+    return type(layer).__name__ in walk.AFFINE_LAYERS and walk.is_by_channel(layer)
 
 
 def _passes(layer: Any, affine: Any) -> bool:

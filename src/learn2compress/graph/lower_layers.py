@@ -174,6 +174,42 @@ def _resizing(lowering: Lowering, layer: Any, name: str) -> Lowered | None:
     return larger
 
 
+def window(lowering: Lowering, name: str, size: tuple[int, int], kept: tuple[range, range]) -> Lowered:
+    """Some rows and columns of maps: a crop, and a pool of single places where steps are left out.
+
+    Args:
+        lowering, name: as for rules.
+        size: (height, width) of the maps.
+        kept: which rows and which columns, ascending, at least one of each.
+    """
+    steps = tuple(places.step if len(places) > 1 else 1 for places in kept)
+    behind = (length - places[-1] - 1 for length, places in zip(size, kept, strict=True))
+    # What is less than a step the pool leaves out by itself.
+    crops = tuple(
+        (places[0], left if left >= step else 0) for places, left, step in zip(kept, behind, steps, strict=True)
+    )
+    made: list[Lowered] = []
+    if any(map(any, crops)):
+        own = name if steps == (1, 1) else lowering.new_name(name, "crop")
+        made.append(layers.Cropping2D(crops, name=own))
+    if steps != (1, 1):
+        made.append(layers.MaxPooling2D(1, strides=steps, name=name))
+    return chain(made)
+
+
+def _center_crop(lowering: Lowering, layer: Any, name: str) -> Lowered | None:
+    """A crop, but for maps that are too small: these it enlarges."""
+    sizes = lowering.sizes(layer)
+    if len(sizes) != 1 or layer.data_format != "channels_last":
+        return None
+    (size,) = sizes
+    spare = size[0] - layer.height, size[1] - layer.width
+    if min(spare) < 0:
+        return None
+    rows, columns = (range(length)[over // 2 :][: length - over] for length, over in zip(size, spare, strict=True))
+    return window(lowering, name, size, (rows, columns))
+
+
 def _stochastic_depth(lowering: Lowering, layer: Any, name: str) -> Lowered:
     dropout: Lowered = layers.Dropout(layer.drop_path_rate, noise_shape=(None, 1, 1, 1), name=name)
     return dropout
@@ -211,6 +247,7 @@ LAYERS: dict[str, Rule] = {
     "Minimum": extreme(-1),
     "Softmax": softmax,
     "Resizing": _resizing,
+    "CenterCrop": _center_crop,
     "CustomScaleLayer": _scaled_sum,
     "StochasticDepth": _stochastic_depth,
     **dict.fromkeys(ONLY_IN_TRAINING, _nothing),

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from learn2compress.graph.lower_layers import extreme, softmax
+from learn2compress.graph.lower_layers import extreme, softmax, window
 from learn2compress.graph.lowering import Lowered, Lowering, Rule
 
 # Operations (`keras.ops.relu(x)`) that are an activation of the same name.
@@ -121,6 +121,39 @@ def _operation_clip(lowering: Lowering, operation: Any, name: str) -> Lowered | 
     return relu
 
 
+def _operation_get_item(lowering: Lowering, operation: Any, name: str) -> Lowered:
+    """Rows and columns at steps (`x[:, 1:-1, ::2]`)."""
+    plain = lowering.same(operation, name)
+
+    # The names are Keras'.
+    def call(x: Any, key: Any) -> Any:
+        kept = _rows_and_columns(tuple(x.shape), key)
+        return plain(x, key) if kept is None else window(lowering, name, (x.shape[1], x.shape[2]), kept)(x)
+
+    return call
+
+
+def _rows_and_columns(shape: tuple[int | None, ...], key: Any) -> tuple[range, range] | None:
+    """What a key keeps of maps, ascending; None where it does something else to them."""
+    parts = list(key) if isinstance(key, list | tuple) else [key]
+    ellipses = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(shape) != 4 or None in shape[1:] or len(ellipses) > 1 or len(parts) - len(ellipses) > 4:
+        return None
+    place = ellipses[0] if ellipses else len(parts)
+    parts[place : place + len(ellipses)] = [slice(None)] * (4 - len(parts) + len(ellipses))
+    if not all(isinstance(part, slice) and _is_of_numbers(part) for part in parts):
+        return None
+    batch, *others = parts
+    rows, columns, channels = (range(size or 0)[part] for size, part in zip(shape[1:], others, strict=True))
+    all_else = (batch.start or 0, batch.stop, batch.step or 1) == (0, None, 1) and channels == range(shape[3] or 0)
+    ascending = bool(rows and columns) and min(rows.step, columns.step) > 0
+    return (rows, columns) if all_else and ascending else None
+
+
+def _is_of_numbers(part: slice) -> bool:
+    return all(end is None or isinstance(end, int) for end in (part.start, part.stop, part.step))
+
+
 def _quotient(number: float, tensor_first: bool) -> tuple[float, float] | None:
     return (1 / number, 0.0) if tensor_first and number else None
 
@@ -141,4 +174,5 @@ OPERATIONS: dict[str, Rule] = {
     "Transpose": _operation_transpose,
     "Clip": _operation_clip,
     "Concatenate": _operation_concatenate,
+    "GetItem": _operation_get_item,
 }

@@ -21,6 +21,8 @@ from learn2compress.graph.settings import plain_settings
 
 # Layers that only rescale pixels; their affine map moves into the first convolution.
 FRONT_LAYERS = ("Rescaling", "Normalization")
+# Layers that move pixels, and leave their values.
+MOVING_LAYERS = ("Cropping2D", "UpSampling2D", "ZeroPadding2D")
 # What belongs to the convolution before it, understood or not.
 INSIDE_BLOCKS = (*walk.AFFINE_LAYERS, *walk.FLOAT_LAYERS, "Activation", "LeakyReLU", "PReLU", "ReLU")
 Vector = NDArray[np.float64]
@@ -41,13 +43,17 @@ class OwnLayers:
     unpruned: str | None
 
 
-def own_layers(model: Any, size: tuple[int, int] | None = None, outputs: str = "") -> OwnLayers:
+def own_layers(
+    model: Any, size: tuple[int, int] | None = None, outputs: str = "", *, integer: bool = True
+) -> OwnLayers:
     """What can be made of the layers of a teacher; of None, which is none that has layers, nothing.
 
     Args:
         model: the teacher.
         size: (height, width) of its images, where it takes any.
         outputs: what it gives: `probabilities`, `scores` or `logits`; empty where that is not known.
+        integer: whether members are written as files that compute in integers. Else the whole may have layers
+            without a kernel for that, which stay as they are.
     """
     if model is None:
         nothing = "the teacher is not a Keras model"
@@ -69,7 +75,8 @@ def own_layers(model: Any, size: tuple[int, int] | None = None, outputs: str = "
     unreadable = _unreadable(simple)
     if unreadable:
         return OwnLayers(simple, unreadable, strange or unreadable)
-    return OwnLayers(simple, _uncut(simple), strange or _without_logits(simple, outputs) or _unpruned(simple))
+    strange = strange or _without_logits(simple, outputs)
+    return OwnLayers(simple, _uncut(simple), strange or _unpruned(simple, integer))
 
 
 def _uncut(model: Any) -> str | None:
@@ -81,11 +88,12 @@ def _uncut(model: Any) -> str | None:
     return next((reason for reason in reasons if reason), "the teacher has no place to cut")
 
 
-def _unpruned(model: Any) -> str | None:
+def _unpruned(model: Any, integer: bool) -> str | None:
     front = {layer.name for layer in _front(model)}
     last = model.outputs[0]._keras_history.operation
     inner = [layer for layer, _ in walk.nodes(model) if layer.name not in front]
-    reasons = [walk.unsupported_reason(layer) for layer in inner if not _ends_in_probabilities(layer, last)]
+    inner = [layer for layer in inner if not _ends_in_probabilities(layer, last)]
+    reasons = [walk.unsupported_reason(layer) for layer in inner if integer or not walk.runs_in_float(layer)]
     return _unabsorbable(model, front) or next((reason for reason in reasons if reason), None)
 
 
@@ -137,7 +145,7 @@ def _unabsorbable(model: Any, front: set[str]) -> str | None:
     by_place = [layer.name for layer in _front(model) if not _by_channel(layer)]
     if by_place:
         return f"{by_place[0]} rescales pixels by their place, not by their channel"
-    passing = (*FRONT_LAYERS, "InputLayer", "UpSampling2D", "ZeroPadding2D")
+    passing = (*FRONT_LAYERS, *MOVING_LAYERS, "InputLayer")
     reached = {layer.name for layer in model.layers if type(layer).__name__ == "InputLayer"}
     takers = []
     for layer, producers in walk.nodes(model):
@@ -163,7 +171,7 @@ def _front(model: Any) -> list[Any]:
         kind = kind_of(layer)
         if kind in FRONT_LAYERS:
             found.append(layer)
-        elif kind not in ("InputLayer", "UpSampling2D", "ZeroPadding2D"):
+        elif kind not in ("InputLayer", *MOVING_LAYERS):
             break
     return found
 

@@ -49,6 +49,11 @@ FLOAT_WHOLES = (
     *("AdditiveAttention", "Attention", "GroupedQueryAttention", "MultiHeadAttention"),
     *("EinsumDense", "RMSNormalization", "UnitNormalization"),
 )
+# What a file in float32 may have as it is, beside all that an integer file may: a copy is made of its settings.
+FLOAT_FILE_LAYERS = (
+    *WEIGHT_LAYERS,
+    *("Activation", "BatchNormalization", "CenterCrop", "Conv2DTranspose", "Resizing", "UpSampling2D"),
+)
 FLOAT_ACTIVATIONS = ("celu", "elu", "exponential", "log_sigmoid", "mish", "selu", "softplus", "softsign")
 
 
@@ -115,7 +120,7 @@ def unsupported_reason(layer: Any) -> str | None:
         return f"{layer.name} is a nested model"
     if not is_known(layer):
         return f"{layer.name} is a {kind} that is not Keras' own"
-    if kind in AFFINE_LAYERS and not _is_by_channel(layer):
+    if kind in AFFINE_LAYERS and not is_by_channel(layer):
         return f"{layer.name} is a {kind} that is not by the channel"
     if kind == "UpSampling2D" and layer.interpolation not in INT8_INTERPOLATIONS:
         return f"{layer.name} has the interpolation {layer.interpolation}"
@@ -133,12 +138,20 @@ def unsupported_reason(layer: Any) -> str | None:
     return f"{layer.name} is a {kind}"
 
 
+def runs_in_float(layer: Any) -> bool:
+    """Whether a file that computes in floats can have a layer that `unsupported_reason` speaks against."""
+    if not isinstance(layer, keras.Layer) or not is_known(layer) or type(layer).__name__ not in FLOAT_FILE_LAYERS:
+        return False
+    # A function of the user's own would be lost with the settings.
+    return hasattr(keras.activations, activation_name(layer) or "linear")
+
+
 def is_known(operation: Any) -> bool:
     """Whether a layer or operation is of Keras or of ours, and not of the user's own, whatever its name."""
     return type(operation).__module__.partition(".")[0] in ("keras", __name__.partition(".")[0])
 
 
-def _is_by_channel(layer: Any) -> bool:
+def is_by_channel(layer: Any) -> bool:
     """Whether an affine layer takes maps, sequences or vectors and has one number, or one a channel."""
     shape = layer.output.shape
     if len(shape) not in (2, 3, 4) or None in shape[1:]:

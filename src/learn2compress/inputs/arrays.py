@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from learn2compress.core.dataset import Images, Labels
+from learn2compress.core.framing import CROP, Framing
 from learn2compress.inputs.geometry import fitted, pool
 from learn2compress.inputs.looks import looks_of
 
@@ -21,11 +22,13 @@ class ArraySplit:
     Args:
         images: one uint8 array (examples, height, width, 3), or a list of (height, width, 3).
         labels: class indices, shape (examples,).
+        framing: how `batch` brings images to a size.
     """
 
-    def __init__(self, images: Images | Sequence[Images], labels: Labels) -> None:
+    def __init__(self, images: Images | Sequence[Images], labels: Labels, framing: Framing = CROP) -> None:
         self._images = images
         self._labels = labels
+        self.framing: Framing = framing
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -76,14 +79,14 @@ class ArraySplit:
         return self._images[index]
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
-        """Images (len(indices), *size, 3), fitted for evaluation: short side resized, then centre-cropped."""
+        """Images (len(indices), *size, 3), fitted for evaluation as `framing` says."""
         indices = np.asarray(indices, dtype=np.int64)
         if isinstance(self._images, np.ndarray) and self._images.shape[1:3] == tuple(size):
             return self._images[indices]
         out = np.empty((len(indices), *size, 3), np.uint8)
 
         def place(row: int) -> None:
-            out[row] = fitted(Image.fromarray(self._images[int(indices[row])]), size)
+            out[row] = fitted(Image.fromarray(self._images[int(indices[row])]), size, self.framing)
 
         for _ in pool().map(place, range(len(indices))):
             pass
@@ -92,9 +95,13 @@ class ArraySplit:
     def subset(self, indices: NDArray[np.int64]) -> ArraySplit:
         """The split that holds only these examples."""
         if isinstance(self._images, np.ndarray):
-            return ArraySplit(self._images[indices], self._labels[indices])
-        return ArraySplit([self._images[i] for i in indices], self._labels[indices])
+            return ArraySplit(self._images[indices], self._labels[indices], self.framing)
+        return ArraySplit([self._images[i] for i in indices], self._labels[indices], self.framing)
 
     def with_labels(self, labels: Labels) -> ArraySplit:
         """The same images under other class indices."""
-        return ArraySplit(self._images, labels)
+        return ArraySplit(self._images, labels, self.framing)
+
+    def framed(self, framing: Framing) -> ArraySplit:
+        """The same images, brought to a size in another way."""
+        return ArraySplit(self._images, self._labels, framing)

@@ -6,13 +6,21 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learn2compress.core.chunks import chunks
-from learn2compress.core.dataset import Dataset, Labels
+from learn2compress.core.dataset import Dataset, ImageSplit, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.classifier import refuse_other_class_count
-from learn2compress.inputs.label_order import REORDERED_GAIN, best_order, order_error, reordered_accuracy
+from learn2compress.inputs.exchanged import find_exchange
+from learn2compress.inputs.label_order import (
+    REORDERED_GAIN,
+    best_order,
+    exchange_error,
+    order_error,
+    reordered_accuracy,
+)
 from learn2compress.inputs.teacher import Teacher
 
 CHECK_IMAGES = 500
@@ -81,7 +89,8 @@ def check_teacher_fits(teacher: Teacher, dataset: Dataset, progress: Progress = 
 
     Args:
         teacher: with its preprocessing found.
-        dataset: at most 500 images of its validation split are looked at.
+        dataset: at most 500 images of its validation split are looked at; and training images,
+            where these show or leave open that classes are exchanged.
         progress: gets a note with the accuracy, or a warning when it is low.
 
     Returns:
@@ -89,22 +98,19 @@ def check_teacher_fits(teacher: Teacher, dataset: Dataset, progress: Progress = 
 
     Raises:
         InputError: `teacher.class_count`; `teacher.label_order` when another order of the labels would fit
-            far better; `teacher.at_chance` when nothing shows that the teacher is better than guessing.
+            far better, or some classes are clearly exchanged; `teacher.at_chance` when nothing shows that the
+            teacher is better than guessing.
     """
     refuse_other_class_count(teacher.classes, dataset.class_names, teacher.name)
     examples = len(dataset.validation)
     # At random, not evenly over the classes: the accuracy is then an estimate of the split's.
     indices = np.sort(np.random.default_rng(0).permutation(examples)[:CHECK_IMAGES])
     labels = dataset.validation.labels[indices]
-    predicted = np.concatenate(
-        [
-            teacher.predict(dataset.validation.batch(some, teacher.input_size)).argmax(axis=1)
-            for some in chunks(indices, teacher.input_size)
-        ]
-    ).astype(np.int64)
+    predicted = _said(teacher, dataset.validation, indices)
     verdict = judge(predicted, labels)
     said = f"{teacher.name} is right on {verdict.accuracy:.1%} of {len(labels)} validation images"
     _refuse_other_order(predicted, labels, verdict.accuracy, dataset.class_names, said)
+    _refuse_exchanged(teacher, dataset, predicted, labels, said)
     if verdict.is_luck:
         raise InputError(
             "teacher.at_chance",
@@ -137,3 +143,25 @@ def _refuse_other_order(
         best_order(predicted, labels, len(class_names)),
         class_names,
     )
+
+
+def _refuse_exchanged(teacher: Teacher, dataset: Dataset, predicted: Labels, labels: Labels, said: str) -> None:
+    """Looks for a few classes that are exchanged, which the accuracy over all hardly shows."""
+    exchange = find_exchange(
+        lambda indices: _said(teacher, dataset.train, indices),
+        dataset.train.labels,
+        predicted,
+        labels,
+        dataset.classes,
+    )
+    if exchange is not None:
+        raise exchange_error(said, exchange, dataset.class_names)
+
+
+def _said(teacher: Teacher, split: ImageSplit, indices: NDArray[np.int64]) -> Labels:
+    """The class that the teacher says on images of a split, shape (len(indices),)."""
+    pieces = [
+        teacher.predict(split.batch(some, teacher.input_size)).argmax(axis=1)
+        for some in chunks(indices, teacher.input_size)
+    ]
+    return np.concatenate(pieces).astype(np.int64)

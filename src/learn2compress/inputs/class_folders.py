@@ -13,6 +13,7 @@ from learn2compress.core.names import composed
 from learn2compress.core.progress import Progress
 from learn2compress.inputs.decode import EXTENSIONS, OTHER_PHOTOS
 from learn2compress.inputs.folders import FolderSplit
+from learn2compress.inputs.refusals import STRICT, Refusals
 from learn2compress.inputs.scan import decodable, list_images, subfolders
 from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
 from learn2compress.inputs.wording import counted, listed
@@ -20,12 +21,13 @@ from learn2compress.inputs.wording import counted, listed
 _LAYOUT = "put the images of each class into a folder named like the class: DATA/cat/1.jpg, DATA/dog/2.jpg."
 
 
-def read_folder(folder: Path, progress: Progress) -> Source:
+def read_folder(folder: Path, progress: Progress, refusals: Refusals = STRICT) -> Source:
     """Finds the layout, lists the images and checks that each can be decoded.
 
     Args:
         folder: holds a folder per class, or `train`, `val`, `test` folders of such (the last two may lack).
         progress: gets steps, and a warning about files that are skipped.
+        refusals: what becomes of classes without images or inside others, and of too many broken files.
 
     Raises:
         InputError: `dataset.empty_folder`, `dataset.no_class_folders`, `dataset.no_train_split`,
@@ -34,15 +36,17 @@ def read_folder(folder: Path, progress: Progress) -> Source:
     """
     layout, notes = _layout(folder)
     listings = {(part, c): list_images(c) for part, where in layout.items() for c in subfolders(where)}
-    _refuse_empty_classes(
-        folder,
-        {c: listing.others for (part, c), listing in listings.items() if part == "train" and not listing.images},
-    )
+    with refusals.held():
+        _refuse_empty_classes(
+            folder,
+            {c: listing.others for (part, c), listing in listings.items() if part == "train" and not listing.images},
+        )
     for where in layout.values():
-        _refuse_nested_classes(subfolders(where))
+        with refusals.held():
+            _refuse_nested_classes(subfolders(where))
     paths = [path for listing in listings.values() for path in listing.images]
-    files, skipped = decodable(folder, paths, progress)
-    found = iter(files)
+    checked = decodable(folder, paths, progress, refusals=refusals)
+    found = iter(checked.files)
     parts: dict[str, SourceSplit] = {}
     names = {part: tuple(composed(c.name) for c in subfolders(where)) for part, where in layout.items()}
     _refuse_same_names(layout, names)
@@ -64,7 +68,7 @@ def read_folder(folder: Path, progress: Progress) -> Source:
             f"{counted(sum(photos.values()), 'photo')} left out: {listed(sorted(photos))} can't be read; convert to "
             "JPEG what should be learned from"
         )
-    return Source(parts, names, str(folder), (*notes, *skipped))
+    return Source(parts, names, str(folder), (*notes, *checked.notes), checked.broken)
 
 
 def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:

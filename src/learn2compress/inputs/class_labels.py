@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,13 @@ def _from_one_hot(name: str, array: Any) -> Any:
     return np.argmax(array, axis=1)
 
 
-def as_names(what: str, value: Any) -> tuple[str, ...]:
+def as_names(what: str, value: Any, *, repeated: bool = False) -> tuple[str, ...]:
     """Class names, from any sequence of texts.
+
+    Args:
+        what: to call them in errors.
+        value: the texts.
+        repeated: whether a name may occur twice: see `refuse_repeated`.
 
     Raises:
         InputError: `dataset.class_names`, when they are no texts, empty, or one occurs twice.
@@ -85,7 +91,7 @@ def as_names(what: str, value: Any) -> tuple[str, ...]:
     if names is None or not all(isinstance(name, str) for name in names):
         raise InputError("dataset.class_names", f"{what} is not a list of texts.", "give one name per class.")
     names = [composed(name.strip()) for name in names]
-    doubles = sorted({name for name in names if names.count(name) > 1})
+    doubles = [] if repeated else sorted(name for name, count in Counter(names).items() if count > 1)
     if not names or "" in names or doubles:
         problem = f"names {listed(doubles)} twice" if doubles else "has an empty name" if names else "is empty"
         raise InputError("dataset.class_names", f"{what} {problem}.", "give each class one name of its own.")
@@ -93,13 +99,13 @@ def as_names(what: str, value: Any) -> tuple[str, ...]:
 
 
 def read_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """Class names from a text file (one name a line) or from a list.
+    """The names of a model's outputs from a text file (one name a line) or from a list; they may occur twice.
 
     Raises:
         InputError: `dataset.labels_file` or `dataset.class_names`.
     """
     if not isinstance(labels, (str, Path)):
-        return as_names("The list of class names", list(labels))
+        return as_names("The list of class names", list(labels), repeated=True)
     try:
         text = Path(labels).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -109,7 +115,41 @@ def read_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
             f"The labels file {labels} {problem} ({error}).",
             "give a text file with one class name a line, in the order of the model's outputs.",
         ) from error
-    return as_names(f"The labels file {labels}", text.strip("\r\n").splitlines())
+    return as_names(f"The labels file {labels}", text.strip("\r\n").splitlines(), repeated=True)
+
+
+def refuse_repeated(names: Sequence[str], own: Collection[str]) -> None:
+    """Refuses names of outputs of which several are one class of the data: nothing says which of them it is.
+
+    Classes that the data lacks may share a name, as `crane` and `maillot` do in the usual list of ImageNet's.
+
+    Args:
+        names: of the model's outputs, in their order.
+        own: the names of the data's classes.
+
+    Raises:
+        InputError: `dataset.class_names`.
+    """
+    lines: dict[str, list[int]] = {}
+    for line, name in enumerate(names, start=1):
+        if name in own:
+            lines.setdefault(name, []).append(line)
+    doubles = {name: places for name, places in lines.items() if len(places) > 1}
+    if doubles:
+        said = [f"{name} {_times(places)}" for name, places in sorted(doubles.items())]
+        raise InputError(
+            "dataset.class_names",
+            f"The labels name {listed(said)}, and the data has images of that class: which of the outputs stands for "
+            "it can't be told.",
+            "give each class one name of its own: keep the data's in the line of the output that stands for it, and "
+            f"write something else in the other, such as '{min(doubles)} (other)'.",
+        )
+
+
+def _times(lines: list[int]) -> str:
+    """`twice (lines 135 and 518)`."""
+    often = "twice" if len(lines) == 2 else f"{len(lines)} times"
+    return f"{often} (lines {listed(lines[:-1])} and {lines[-1]})"
 
 
 def refuse_unreadable_names(names: Sequence[str]) -> None:

@@ -79,5 +79,5 @@ def _unclear(one: str, indices: tuple[int, ...], name: str) -> InputError:
         "teacher.class_names",
         f"{name} gives the classes of ImageNet, and most of the data's classes are named so, but {said}.",
         "name the folder by its class' WordNet id (such as n01440764), or take it out of the data; or name with "
-        "--labels the class of each output of the model.",
+        f"--labels the class of each output of the model, {one} only once.",
     )

@@ -24,7 +24,7 @@ class ClassifierShape:
     Attributes:
         size: (height, width); None where the model takes any.
         channels: 3, or 1 for grey images.
-        classes: number of scores.
+        classes: number of scores; 1 of a yes/no model.
     """
 
     size: tuple[int, int] | None
@@ -44,7 +44,7 @@ def classifier_shape(model: Any, name: str) -> ClassifierShape | None:
 
     Raises:
         InputError: `teacher.many_inputs`, `teacher.many_outputs`, `teacher.not_an_image`,
-            `teacher.channels_first`, `teacher.not_a_classifier`, `teacher.binary_output`.
+            `teacher.channels_first`, `teacher.not_a_classifier`.
     """
     try:
         inputs, outputs = list(model.inputs), list(model.outputs)
@@ -89,21 +89,16 @@ def _image_shape(shape: tuple[int | None, ...], name: str) -> tuple[tuple[int, i
 
 
 def class_count(shape: tuple[int | None, ...], name: str) -> int:
-    """Number of classes of an output of this shape.
+    """Number of scores of an output of this shape: (n, classes), or one score (n, 1) or (n,).
 
     Raises:
-        InputError: `teacher.binary_output` or `teacher.not_a_classifier`.
+        InputError: `teacher.not_a_classifier`.
     """
+    if len(shape) == 1:
+        return 1
     count = shape[-1] if len(shape) == 2 else None
-    if count is not None and count >= 2:
+    if count is not None and count >= 1:
         return count
-    if count == 1:
-        raise InputError(
-            "teacher.binary_output",
-            f"{name} has a single score (shape {shape}), as a yes/no model or a regression has; {_EXPECTED}.",
-            "for a yes/no model, give it two: p = model.output; "
-            "model = keras.Model(model.input, keras.layers.Concatenate()([1 - p, p])).",
-        )
     raise InputError(
         "teacher.not_a_classifier",
         f"{name} gives outputs of shape {shape}; {_EXPECTED}, so the shape (None, classes).",

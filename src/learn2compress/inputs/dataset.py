@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from learn2compress.core.dataset import Dataset, Labels
+from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, Framing
 from learn2compress.core.names import printable
 from learn2compress.core.paths import advice, at_home
 from learn2compress.core.progress import SILENT, Progress
@@ -20,8 +21,16 @@ from learn2compress.core.recipe import NAMED
 from learn2compress.inputs.array_sources import read_npz, read_value
 from learn2compress.inputs.class_folders import read_folder
 from learn2compress.inputs.class_labels import read_names, refuse_unreadable_names
+from learn2compress.inputs.class_names import (
+    aligned,
+    class_names,
+    refuse_few_classes,
+    refuse_unseen_classes,
+    with_names,
+)
 from learn2compress.inputs.grouping import settled_groups
 from learn2compress.inputs.leaks import compared, warn_of_leaks
+from learn2compress.inputs.refusals import STRICT, Refusals
 from learn2compress.inputs.splits import Source, SourceSplit, with_missing_splits
 from learn2compress.inputs.table_rows import SUFFIXES
 from learn2compress.inputs.tables import read_table
@@ -41,6 +50,7 @@ def load_dataset(
     test_data: Any = None,
     labels: str | Path | Sequence[str] | None = None,
     seed: int = 0,
+    framing: Framing = CROP,
     progress: Progress = SILENT,
 ) -> Dataset:
     """Loads and checks the user's examples; splits that are missing are made.
@@ -53,9 +63,10 @@ def load_dataset(
             `tf.data.Dataset` of (image, label).
         test_data: the same kinds; replaces the test split.
         labels: the class names in the order of the model's outputs: a text file, one a line, or a list. They may be
-            more than the data's.
+            more than the data's: those without training images are left out. Labels that are numbers count in them.
         seed: for the splits that are made: each takes 10 % of the training examples, stratified, with near-duplicates
             on one side.
+        framing: how images of another shape are brought to a model's input.
         progress: gets the steps of the check of the images, and warnings about files that are skipped
             and about images that given splits share.
 
@@ -65,21 +76,47 @@ def load_dataset(
     Raises:
         InputError: with a code `dataset.…`; nothing that the user can give raises another kind of error.
     """
-    source = _read(data, progress)
     given = read_names(labels) if labels is not None else None
-    names = _class_names(source, given)
+    source = with_names(read_source(data, progress), given)
+    return dataset_of(source, given, test_data=test_data, seed=seed, framing=framing, progress=progress)
+
+
+def dataset_of(
+    source: Source,
+    given: tuple[str, ...] | None,
+    *,
+    test_data: Any = None,
+    seed: int = 0,
+    framing: Framing = CROP,
+    progress: Progress = SILENT,
+    refusals: Refusals = STRICT,
+) -> Dataset:
+    """Checks what a reader found, and makes the splits that are missing.
+
+    Args:
+        source: what `read_source` gives, with the names of `with_names`.
+        given: the class names of the user; None where there are none.
+        test_data, seed, framing, progress: see `load_dataset`.
+        refusals: what becomes of classes that are too few or have no images.
+
+    Raises:
+        InputError: with a code `dataset.…`.
+    """
+    names = class_names(source, given)
     beyond = given if given is not None and len(given) > len(names) else ()
     if beyond:
         gone = [name for name in beyond if name not in names]
         counts = f"{len(gone)} of {len(beyond)} named classes"
         source = replace(source, notes=(*source.notes, f"{counts} are not in the data, such as {listed(gone, 5)}"))
-    _refuse_few_classes(source, names)
+    with refusals.held():
+        refuse_few_classes(source, names)
     refuse_unreadable_names(names)
-    parts = {part: _aligned(source, part, names) for part in source.parts}
+    parts = {part: aligned(source, part, names) for part in source.parts}
     source = replace(source, parts=parts)
-    _refuse_unseen_classes(parts["train"], names)
+    with refusals.held():
+        refuse_unseen_classes(parts["train"], names)
     if test_data is not None:
-        source = _with_test_data(source, _read(test_data, progress), names)
+        source = _with_test_data(source, with_names(read_source(test_data, progress), given), names)
     source = _split(source, names, seed, progress)
     for part, split in source.parts.items():
         if len(split) == 0:
@@ -88,24 +125,45 @@ def load_dataset(
                 f"The {part} split of {source.description} holds no images.",
                 "add images to it, or remove it to have one made of training images.",
             )
+    train, validation, test = (_framed(source.parts[part], framing) for part in ("train", "validation", "test"))
     return Dataset(
-        train=source.parts["train"],
-        validation=source.parts["validation"],
-        test=source.parts["test"],
+        train=train,
+        validation=validation,
+        test=test,
         class_names=names,
         source=source.description,
-        image_size=_typical_size(source.parts["train"]),
+        image_size=_typical_size(train),
         notes=source.notes,
         output_names=given or (),
     )
 
 
-def _read(data: Any, progress: Progress) -> Source:
-    source = _read_any(data, progress)
-    return replace(source, description=printable(source.description), notes=tuple(map(printable, source.notes)))
+def _framed(split: SourceSplit, framing: Framing) -> SourceSplit:
+    """The split itself where that is its framing already: what it has found out of its images stays known."""
+    return split if split.framing == framing else split.framed(framing)
 
 
-def _read_any(data: Any, progress: Progress) -> Source:
+def read_source(data: Any, progress: Progress, refusals: Refusals = STRICT) -> Source:
+    """What a reader finds, before classes are aligned and missing splits are made.
+
+    Args:
+        data: see `load_dataset`.
+        progress: likewise.
+        refusals: what becomes of what is wrong with some of the images or classes alone.
+
+    Raises:
+        InputError: with a code `dataset.…`.
+    """
+    source = _read_any(data, progress, refusals)
+    return replace(
+        source,
+        description=printable(source.description),
+        notes=tuple(map(printable, source.notes)),
+        broken=tuple(map(printable, source.broken)),
+    )
+
+
+def _read_any(data: Any, progress: Progress, refusals: Refusals) -> Source:
     if not isinstance(data, (str, Path)):
         return read_value(data)
     if str(data).startswith(NAMED):
@@ -114,15 +172,17 @@ def _read_any(data: Any, progress: Progress) -> Source:
     try:
         if path.is_dir():
             records = record_files(path)
-            return read_records(path, records, str(path), progress) if records else read_folder(path, progress)
+            if records:
+                return read_records(path, records, str(path), progress, refusals=refusals)
+            return read_folder(path, progress, refusals)
         if not path.exists():
-            return _read_pattern(path, progress)
+            return _read_pattern(path, progress, refusals)
         if path.suffix.lower() == ".npz":
             return read_npz(path)
         if path.suffix.lower() in SUFFIXES:
-            return read_table(path, progress)
+            return read_table(path, progress, refusals)
         if named_like_records(path):
-            return read_records(path.parent, [path], str(path), progress)
+            return read_records(path.parent, [path], str(path), progress, refusals=refusals)
     except OSError as error:
         raise InputError(
             "dataset.unreadable", f"{path} can't be read ({error}).", "check the permissions and the path."
@@ -135,7 +195,7 @@ def _read_any(data: Any, progress: Progress) -> Source:
     )
 
 
-def _read_pattern(path: Path, progress: Progress) -> Source:
+def _read_pattern(path: Path, progress: Progress, refusals: Refusals) -> Source:
     """Reads the record files that a pattern such as `records/train-*` names."""
     names = sorted(glob(str(path)))  # noqa: PTH207 - the pattern may be absolute
     files = [Path(name) for name in names if Path(name).is_file()]
@@ -143,94 +203,7 @@ def _read_pattern(path: Path, progress: Progress) -> Source:
         fix = advice(path, f"give the path of {_KINDS}.")
         raise InputError("dataset.not_found", f"There is nothing at {path}.", fix)
     root = Path(commonpath([file.parent for file in files]))
-    return read_records(root, files, str(path), progress)
-
-
-def _class_names(source: Source, given: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The class names in the order that everything after uses."""
-    own = source.names["train"] if source.names else None
-    if own is None:
-        if given is not None:
-            return given
-        return _numbered(source.parts["train"].labels)
-    if given is None:
-        return own
-    missing = sorted(set(own) - set(given))
-    if missing:
-        extra = sorted(set(given) - set(own))
-        unknown = f" {listed(extra)} {'is' if len(extra) == 1 else 'are'} not in the data." if extra else ""
-        raise InputError(
-            "dataset.labels_mismatch",
-            f"The labels don't name all the classes that {source.description} has: they lack "
-            f"{listed(missing)}.{unknown}",
-            f"name each of the {counted(len(own), 'class', 'classes')} once, spelled as in the data "
-            "(of folders: the folder's name).",
-        )
-    # Names beyond the data's are outputs of the teacher that will not be needed.
-    return tuple(name for name in given if name in own)
-
-
-def _numbered(labels: Labels) -> tuple[str, ...]:
-    """Names for class indices that have none: the numbers."""
-    largest = int(labels.max())
-    if largest >= len(labels):  # said here, before as many names are made
-        raise InputError(
-            "dataset.label_range",
-            f"There is a label {largest}, but with {len(labels)} training images there can't be that many classes.",
-            "number the classes without gaps: 0 for the first class, 1 for the second and so on.",
-        )
-    return tuple(str(i) for i in range(largest + 1))
-
-
-def _aligned(source: Source, part: str, names: tuple[str, ...]) -> SourceSplit:
-    """The part with its labels as indices into `names`.
-
-    Raises:
-        InputError: `dataset.unknown_class` when it has examples of a class that is not among them.
-    """
-    split = source.parts[part]
-    present = np.unique(split.labels)
-    own = source.names[part] if source.names else None
-    if own is None:
-        unknown = [str(i) for i in present if i >= len(names)]
-    else:
-        unknown = [own[i] if i < len(own) else f"index {i}" for i in present if i >= len(own) or own[i] not in names]
-    if unknown:
-        noun = f"class {unknown[0]}" if len(unknown) == 1 else f"classes {listed(unknown)}"
-        raise InputError(
-            "dataset.unknown_class",
-            f"The {part} split has images of the {noun}, but there are only "
-            f"{counted(len(names), 'class', 'classes')} ({listed(names, 10)}).",
-            "give training images for every class, and a name for every class where names are given.",
-        )
-    if own is None or own == names:
-        return split
-    index = np.array([names.index(name) if name in names else -1 for name in own], dtype=np.int64)
-    return split.with_labels(index[split.labels])
-
-
-def _refuse_few_classes(source: Source, names: tuple[str, ...]) -> None:
-    if len(names) < 2:
-        raise InputError(
-            "dataset.one_class",
-            f"{source.description} has only one class ({listed(names)}).",
-            "give images of at least two classes; of folders, each class is a folder of its own.",
-        )
-
-
-def _refuse_unseen_classes(train: SourceSplit, names: tuple[str, ...]) -> None:
-    counts = np.bincount(train.labels, minlength=len(names))
-    unseen = [names[i] for i in np.flatnonzero(counts == 0)]
-    if unseen:
-        noun = "This class has" if len(unseen) == 1 else "These classes have"
-        from_one = unseen == ["0"] and counts[1:].all()
-        raise InputError(
-            "dataset.empty_class",
-            f"{noun} no images in the training data: {listed(unseen)}.",
-            "subtract 1 from the labels: class indices count from 0."
-            if from_one
-            else "add images of it, or leave the class out; class indices count from 0 without gaps.",
-        )
+    return read_records(root, files, str(path), progress, refusals=refusals)
 
 
 def _with_test_data(source: Source, other: Source, names: tuple[str, ...]) -> Source:
@@ -245,7 +218,7 @@ def _with_test_data(source: Source, other: Source, names: tuple[str, ...]) -> So
         )
     if "test" in source.parts:
         note += f", in place of the one of {source.description}"
-    parts = {**source.parts, "test": _aligned(other, part, names)}
+    parts = {**source.parts, "test": aligned(other, part, names)}
     return replace(source, parts=parts, notes=(*source.notes, *other.notes, note))
 
 

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, features
 
 from learn2compress.core.names import printable
 from learn2compress.inputs.looks import look_of
 
-EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_AVIF = ".avif"
+# Pillow has what reads AVIF since 11.3, where it was built with it; its wheels are.
+_HAS_AVIF = "avif" in features.modules and features.check("avif")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+    *([_AVIF] if _HAS_AVIF else []),
+)
 # Photos too, which Pillow alone does not read.
-OTHER_PHOTOS = (".heic", ".heif", ".avif", ".dng", ".cr2", ".nef", ".arw")
+OTHER_PHOTOS = (".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", *([] if _HAS_AVIF else [_AVIF]))
 _ORIENTATION = 0x0112
 _LOOK_PIXELS = 32  # a side; enough to take the look from
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored width is the height people see
@@ -33,6 +40,7 @@ class Facts:
         format: as Pillow calls it: `JPEG`, `PNG`, ...
         mode: of the stored pixels, as Pillow calls it: `RGB`, `L` (grey), `P` (palette), `RGBA`, `CMYK`, `I;16`, ...
         look: the thumbnail of `inputs.looks`, 9 x 9 x 3 bytes.
+        brightest: the largest stored value where grey is stored as whole numbers of more than 8 bits; else None.
     """
 
     height: int
@@ -40,6 +48,7 @@ class Facts:
     format: str
     mode: str
     look: bytes
+    brightest: int | None = None
 
 
 class StoredImage(Protocol):
@@ -138,8 +147,9 @@ def facts_of(source: Path | BytesIO) -> Facts:
         # A JPEG is read at an eighth of its size: every byte is parsed, so a truncated file shows.
         image.draft(None, (_LOOK_PIXELS, _LOOK_PIXELS))
         image.load()
+        brightest = int(np.asarray(image).max(initial=0)) if _is_deep_grey(image) else None
         look = look_of(_as_rgb(_upright(image)))
-    return Facts(height, width, stored, mode, look.tobytes())
+    return Facts(height, width, stored, mode, look.tobytes(), brightest)
 
 
 def decode(source: Path | BytesIO, at_least: int | None = None) -> Image.Image:
@@ -161,19 +171,30 @@ def decode(source: Path | BytesIO, at_least: int | None = None) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _from_deep(image)
+    if _is_deep_grey(image):
+        return _grey(np.asarray(image, dtype=np.float64) / 257)  # 65,535 is white, whatever is in the picture
+    if image.mode == "F":
+        return _from_floats(image)
     image.info.pop("transparency", None)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit or float grey as RGB: Pillow's own conversion would clip at 255 and leave the image white."""
+def _is_deep_grey(image: Image.Image) -> bool:
+    """Whether it is grey of more than 8 bits: Pillow's own conversion would clip it at 255 and leave it white."""
+    return image.mode.startswith("I")
+
+
+def _from_floats(image: Image.Image) -> Image.Image:
+    """Grey floats as RGB: no format says what is white, so that is told by the largest of them."""
     pixels = np.asarray(image, dtype=np.float64)
-    if image.mode == "F" and pixels.max(initial=0) <= 1:
-        pixels = pixels * 255
-    elif pixels.max(initial=0) > 255:
-        pixels = pixels / 257
+    brightest = pixels.max(initial=0)
+    if brightest <= 1:
+        return _grey(pixels * 255)
+    return _grey(pixels / 257 if brightest > 255 else pixels)
+
+
+def _grey(pixels: NDArray[np.float64]) -> Image.Image:
+    """Values (height, width) in 0..255 as an RGB image."""
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)).convert("RGB")
 
 

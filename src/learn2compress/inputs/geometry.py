@@ -1,4 +1,4 @@
-"""The evaluation geometry: an image's short side resized to the target, then the centre cropped."""
+"""The evaluation geometry: how an image of any shape is brought to a size, by its framing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from learn2compress.core.dataset import Images
+from learn2compress.core.framing import CROP, SQUEEZE, Framing
 
 
-def fitted(image: Image.Image, size: tuple[int, int]) -> Images:
-    """Fits an RGB image to `size` = (height, width): scaled to cover it, then centre-cropped.
+def fitted(image: Image.Image, size: tuple[int, int], framing: Framing = CROP) -> Images:
+    """Fits an RGB image to `size` = (height, width): scaled to cover it, then centre-cropped; or squeezed into it.
 
     Scaling is bicubic and antialiased. An image that has the right size already comes back unchanged.
 
@@ -23,6 +24,8 @@ def fitted(image: Image.Image, size: tuple[int, int]) -> Images:
     height, width = size
     if image.size == (width, height):
         return np.asarray(image)
+    if framing == SQUEEZE:
+        return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
     scale = max(height / image.height, width / image.width)
     if scale == 1:
         # Whole pixels: half a pixel of shift would blur an image that needs no resampling at all.

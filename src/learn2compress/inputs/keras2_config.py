@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from learn2compress.core.errors import InputError
+from learn2compress.inputs.keras2_operations import OPERATIONS, as_layer, function_of
 from learn2compress.inputs.wording import listed
 
 # Layers under their old names.
@@ -25,7 +26,10 @@ _SAY_NOTHING: dict[str, dict[str, tuple[Any, ...]]] = {
     # Whether it is trained is no question for a layer without weights, and this one does not take it.
     "SpatialDropout2D": {"noise_shape": (None,), "trainable": (True, False)},
 }
-_OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceProperty")
+# What can go before an activation and is one with it in these; inside others (recurrent ones) it is used in between.
+_ACTIVATED_LAST = frozenset(
+    {"Activation", "Conv1D", "Conv2D", "Conv2DTranspose", "Conv3D", "Dense", "DepthwiseConv2D", "SeparableConv2D"}
+)
 _AS_SAVED_MODEL = (
     "with the Keras 2 that wrote it, save it as a SavedModel, model.save('folder', save_format='tf'), and give that "
     "folder: it is then used as it is, without looking into it."
@@ -42,16 +46,25 @@ def refuse_unreadable(config: dict[str, Any], path: str) -> None:
     Raises:
         InputError: `teacher.keras2_operations`, `teacher.keras2_hard_sigmoid`.
     """
-    kinds = {layer["class_name"] for layer in _layers(config)}
-    operations = sorted(kinds.intersection(_OPERATIONS))
+    operations = sorted(
+        {
+            function_of(layer)
+            for layer in _layers(config)
+            if layer["class_name"] in OPERATIONS and as_layer(layer) is None
+        }
+    )
     if operations:
         raise InputError(
             "teacher.keras2_operations",
-            f"{path} was written by Keras 2 and has TensorFlow operations between its layers ({listed(operations)}), "
-            "which Keras 3 can't read.",
+            f"{path} was written by Keras 2 and has TensorFlow operations between its layers that no layer of "
+            f"Keras 3 does: {listed(operations)}.",
             _AS_SAVED_MODEL,
         )
-    users = [layer["config"].get("name", "") for layer in _layers(config) if _uses(layer["config"], "hard_sigmoid")]
+    users = [
+        str(layer["config"].get("name", ""))
+        for layer in _layers(config)
+        if _uses(layer["config"], "hard_sigmoid") and not _ends_in_hard_sigmoid(layer)
+    ]
     if users:
         raise InputError(
             "teacher.keras2_hard_sigmoid",
@@ -69,7 +82,11 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     """
     config = copy.deepcopy(config)
     for layer in _layers(config):
+        if layer["class_name"] in OPERATIONS:
+            layer.update(as_layer(layer) or {})
         _modernize(layer)
+        if _ends_in_hard_sigmoid(layer):
+            _say_hard_sigmoid(layer)
     for layer in [config, *_layers(config)]:
         _count_calls_from_zero(layer)
     return config
@@ -99,6 +116,32 @@ def _modernize(layer: dict[str, Any]) -> None:
         inner["dtype"] = policy["config"]["name"]
     if kind == "ThresholdedReLU":
         layer["class_name"], inner["threshold"] = "ReLU", inner.pop("theta", 1.0)
+
+
+def _ends_in_hard_sigmoid(layer: dict[str, Any]) -> bool:
+    return layer["class_name"] in _ACTIVATED_LAST and layer["config"].get("activation") == "hard_sigmoid"
+
+
+def _say_hard_sigmoid(layer: dict[str, Any]) -> None:
+    """Makes of a layer that ends in `clip(0.2 * x + 0.5, 0, 1)`, which has this name in Keras 2 alone, its parts.
+
+    They stand in a model of their own, under the layer's name: more layers in the outer one might change the order in
+    which weights are looked for.
+    """
+    inner = layer["config"]
+    name = inner.get("name")
+    parts: list[dict[str, Any]] = [
+        {"class_name": "Rescaling", "config": {"name": f"{name}_line", "scale": 0.2, "offset": 0.5}},
+        {"class_name": "ReLU", "config": {"name": f"{name}_clip", "max_value": 1.0}},
+    ]
+    if layer["class_name"] != "Activation":
+        parts.insert(0, {**_alone(layer), "config": {**inner, "activation": "linear"}})
+    layer["class_name"], layer["config"] = "Sequential", {"name": name, "layers": parts}
+
+
+def _alone(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer without its name and connections in the model around it."""
+    return {key: value for key, value in layer.items() if key not in ("name", "inbound_nodes")}
 
 
 def _count_calls_from_zero(model: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Which output stands for which class, where the images say that it is not the one of the same number.
 
 The usual cause: the model was trained with its classes in another order than that of the data's folders (by the
-alphabet), or with a background class before them.
+alphabet), with a background class before them, or with a class more than the data has.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from learn2compress.core.dataset import Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.inputs.confusion import FEWEST_IMAGES, beyond_doubt, confusion, every_other, images_to_look_at
+from learn2compress.inputs.exchanged import Exchange, find_exchange
 from learn2compress.inputs.splits import balanced_sample
 from learn2compress.inputs.wording import listed
 
 REORDERED_GAIN = 0.25  # so much more would have to be right under another label order to call it the cause
-IMAGES_PER_CLASS = 25
-MOST_IMAGES = 3000
-# Beyond doubt is an order in which each class has so many images, of which its output takes at least this share and
-# so many times what any other takes, while few are right in the data's order.
-_FEWEST_IMAGES = 8
-_LEAST_SHARE = 0.5
-_DOMINANCE = 2
-_MOST_IDENTITY = 0.4
+_MOST_IDENTITY = 0.4  # where more are right as given, few images of many classes are no reason to look further
+_LOOKS_LIKE = 0.5  # with fewer right, the best order is not worth telling
+_NO_CLASS = "(none of the data's)"
+_IF_WRONG = (
+    "If that is wrong, give --labels FILE with the class names in the order of the model's outputs, one a line."
+)
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,6 @@ class LabelOrder:
         )
 
 
-def confusion(predicted: Labels, labels: Labels, outputs: int, classes: int) -> NDArray[np.int64]:
-    """How often each output (row) meets each class (column); predictions below 0 are none."""
-    together = np.zeros((outputs, classes), np.int64)
-    some = predicted >= 0
-    np.add.at(together, (predicted[some], labels[some]), 1)
-    return together
-
-
 def best_order(predicted: Labels, labels: Labels, classes: int, outputs: int | None = None) -> NDArray[np.int64]:
     """For each output index, the class it most likely stands for, each class once; -1 for outputs left over.
 
@@ -93,9 +85,7 @@ def reordered_accuracy(predicted: Labels, labels: Labels, classes: int, outputs:
     Returns:
         None where a half holds fewer images than there are classes: too few to find an order on.
     """
-    half = np.zeros(len(labels), bool)
-    for label in np.unique(labels):  # of each class every other image
-        half[np.flatnonzero(labels == label)[::2]] = True
+    half = every_other(labels)
     if min(half.sum(), (~half).sum()) < classes:
         return None
     hits = 0
@@ -113,15 +103,9 @@ def judged_order(predicted: Labels, labels: Labels, classes: int, outputs: int) 
     order = best_order(predicted, labels, classes, outputs)
     standing = np.array([int(np.flatnonzero(order == label)[0]) for label in range(classes)], np.int64)
     together = confusion(predicted, labels, outputs, classes)
-    own = together[standing, np.arange(classes)]
-    others = together.copy()
-    others[standing, np.arange(classes)] = 0
     images = np.bincount(labels, minlength=classes)
-    as_given = float((predicted == labels).mean())
-    dominant = (own >= _LEAST_SHARE * images) & (own >= _DOMINANCE * others.max(axis=0))
-    exclusive = own >= _DOMINANCE * others[standing].max(axis=1)
-    clear = bool((dominant & exclusive & (images >= _FEWEST_IMAGES)).all() and as_given <= _MOST_IDENTITY)
-    return LabelOrder(standing, accuracy, as_given, len(labels), clear)
+    clear = bool(beyond_doubt(together, images, standing).all())
+    return LabelOrder(standing, accuracy, float((predicted == labels).mean()), len(labels), clear)
 
 
 def find_order(
@@ -155,34 +139,52 @@ def find_order(
             `teacher.class_count` where there is one output more and images don't tell which.
     """
     classes = len(class_names)
-    more = outputs > classes
+
+    def looked_at(indices: NDArray[np.int64]) -> tuple[Labels, Labels]:
+        return predict(indices), labels[indices]
+
+    if outputs > classes:
+        predicted, seen = looked_at(balanced_sample(labels, images_to_look_at(classes)))
+        return _without_spare(predicted, seen, outputs, class_names, name, progress)
     found = judged_order(sampled, sampled_labels, classes, outputs)
-    if not more and (found is None or not found.better):
-        as_given = float((sampled == sampled_labels).mean())
-        if found is not None or as_given > _MOST_IDENTITY:
-            return None
-    indices = balanced_sample(labels, min(IMAGES_PER_CLASS * classes, MOST_IMAGES))
-    predicted = predict(indices)
-    found = judged_order(predicted, labels[indices], classes, outputs)
-    if more:
-        return _with_background(found, predicted, labels[indices], outputs, class_names, name, progress)
-    if found is None or not found.better:
-        return None
+    few = found is None or len(sampled) < FEWEST_IMAGES * classes
+    if (found is not None and found.better) or (few and (sampled == sampled_labels).mean() <= _MOST_IDENTITY):
+        sampled, sampled_labels = looked_at(balanced_sample(labels, images_to_look_at(classes)))
+        found = judged_order(sampled, sampled_labels, classes, outputs)
+        if found is not None and found.better:
+            return _in_another_order(found, class_names, name, progress)
+    exchange = find_exchange(predict, labels, sampled, sampled_labels, classes)
+    return None if exchange is None else _exchanged(exchange, class_names, name, progress)
+
+
+def _in_another_order(
+    found: LabelOrder, class_names: tuple[str, ...], name: str, progress: Progress
+) -> NDArray[np.int64]:
+    """The outputs of a teacher that does far better in another order, which must be beyond doubt."""
+    order = np.argsort(found.outputs)
     if not found.clear:
-        order = np.argsort(found.outputs)
         raise order_error(f"Of {name}, {found.share_words}", order, class_names, "training images leave a doubt")
     progress.warn(
         f"The outputs of {name} come in another order than the data's classes: {found.share_words}. They are taken "
-        f"for, in turn: {in_words(np.argsort(found.outputs), class_names)}. If that is wrong, give --labels FILE "
-        "with the class names in the order of the model's outputs, one a line.",
+        f"for, in turn: {in_words(order, class_names)}. {_IF_WRONG}",
         "find label order",
         outputs=found.outputs.tolist(),
     )
     return found.outputs
 
 
-def _with_background(
-    found: LabelOrder | None,
+def _exchanged(exchange: Exchange, class_names: tuple[str, ...], name: str, progress: Progress) -> NDArray[np.int64]:
+    """The outputs of a teacher of which a few are exchanged."""
+    progress.warn(
+        f"Some outputs of {name} come in another order than the data's classes: {exchange.pairs(class_names)} "
+        f"({exchange.share_words}). They are taken so, all others in the data's order. {_IF_WRONG}",
+        "find label order",
+        outputs=exchange.outputs.tolist(),
+    )
+    return exchange.outputs
+
+
+def _without_spare(
     predicted: Labels,
     labels: Labels,
     outputs: int,
@@ -190,35 +192,47 @@ def _with_background(
     name: str,
     progress: Progress,
 ) -> NDArray[np.int64]:
-    """The outputs of a teacher that has one more than there are classes."""
+    """The outputs of a teacher that has one more than there are classes: all but the one that stands for none."""
     classes = len(class_names)
+    found = judged_order(predicted, labels, classes, outputs)
     first, last = (float((predicted - offset == labels).mean()) for offset in (1, 0))
-    best = max(first, last)
-    if abs(first - last) >= REORDERED_GAIN and (found is None or best >= found.accuracy - REORDERED_GAIN):
-        offset = int(first > last)
-        end = "first" if offset else "last"
-        progress.warn(
-            f"{name} has one output more than the data has classes. The {end} stands for none of them (a background "
-            f"class): so {best:.1%} of {len(labels)} training images are right, {min(first, last):.1%} if it were "
-            f"the {'last' if offset else 'first'}. It is left out."
+    at_ends = {0: f"{first:.1%} if it is the first", classes: f"{last:.1%} if it is the last"}
+    if found is None or not found.clear:
+        # Not the end that fits better: where a class is missing among them, all but a few are right under either.
+        look = ""
+        if found is not None and found.accuracy >= _LOOKS_LIKE:
+            look = f"; by the look of it: {listed(_names_of_outputs(found.outputs, outputs, class_names), 20)}"
+        raise InputError(
+            "teacher.class_count",
+            f"{name} tells {outputs} classes apart, but the data has {classes}; which output stands for none of them "
+            f"can't be told from {len(labels)} training images (of which are right {', '.join(at_ends.values())}).",
+            f"name with --labels FILE the class of each output of the model, one a line, in their order{look}.",
         )
-        return np.arange(classes) + offset
-    if found is not None and found.clear:
-        (spare,) = np.setdiff1d(np.arange(outputs), found.outputs)
-        order = [class_names[np.flatnonzero(found.outputs == i)[0]] for i in range(outputs) if i != spare]
-        progress.warn(
-            f"{name} has one output more than the data has classes: output {spare} stands for none of them and is "
-            f"left out. The others are taken for, in turn: {listed(order, 20)} ({found.share_words}). If that is "
-            "wrong, give --labels FILE with a name for each output, one a line."
-        )
-        return found.outputs
-    raise InputError(
-        "teacher.class_count",
-        f"{name} tells {outputs} classes apart, but the data has {classes}; which output stands for none of them "
-        f"can't be told from {len(labels)} training images ({first:.1%} are right if it is the first, {last:.1%} if "
-        "it is the last).",
-        "name with --labels FILE the class of each output of the model, one a line, in their order.",
+    spare = int(np.setdiff1d(np.arange(outputs), found.outputs)[0])
+    end = {0: "The first", classes: "The last"}.get(spare)
+    which = f"{end or f'Output {spare}'} stands for none of them" + (" (a background class)" if end else "")
+    right = float((predicted == found.outputs[labels]).mean())
+    against = ", ".join(words for place, words in at_ends.items() if place != spare)
+    turn = ""
+    if (np.diff(found.outputs) < 0).any():
+        names = [one for one in _names_of_outputs(found.outputs, outputs, class_names) if one != _NO_CLASS]
+        turn = f" The others are taken for, in turn: {listed(names, 20)}."
+    progress.warn(
+        f"{name} has one output more than the data has classes. {which}: so {right:.1%} of {len(labels)} training "
+        f"images are right; {against}. It is left out.{turn} If that is wrong, give --labels FILE with a name for "
+        "each output, one a line.",
+        "find label order",
+        outputs=found.outputs.tolist(),
     )
+    return found.outputs
+
+
+def _names_of_outputs(standing: NDArray[np.int64], outputs: int, class_names: tuple[str, ...]) -> list[str]:
+    """The class that each output stands for."""
+    names = [_NO_CLASS] * outputs
+    for name, output in zip(class_names, standing, strict=True):
+        names[output] = name
+    return names
 
 
 def in_words(order: NDArray[np.int64], class_names: tuple[str, ...]) -> str:
@@ -234,4 +248,16 @@ def order_error(said: str, order: NDArray[np.int64], class_names: tuple[str, ...
         f"({listed(class_names, 10)})" + (f", but {doubt}." if doubt else "."),
         "give --labels FILE with the class names in the order of the model's outputs, one a line; "
         f"by the look of it: {in_words(order, class_names)}.",
+    )
+
+
+def exchange_error(said: str, exchange: Exchange, class_names: tuple[str, ...]) -> InputError:
+    """The error on outputs that are exchanged, told from `said`."""
+    instead = [f"{class_names[label]} instead of {class_names[exchange.outputs[label]]}" for label in exchange.moved]
+    return InputError(
+        "teacher.label_order",
+        f"{said}, but {exchange.pairs(class_names)} ({exchange.share_words}): the label order of the model seems to "
+        "differ from that of the data.",
+        "name with --labels FILE, one a line, what the model's outputs stand for; by the look of it: "
+        f"{listed(instead, 10)}. If it is the data's folders that are named wrongly, rename these.",
     )

@@ -32,7 +32,7 @@ def outputs_kind(keras_model: Any, outputs: NDArray[np.float32]) -> Outputs:
         keras_model: the model, or None for a callable.
         outputs: finite, shape (examples, classes).
     """
-    activation = _last_activation(keras_model)
+    activation = last_activation(keras_model)
     never_negative = outputs.min() >= -1e-6
     sums_to_one = np.abs(outputs.sum(axis=1) - 1).max() < 1e-3
     if activation == "softmax" or (never_negative and sums_to_one):
@@ -43,7 +43,7 @@ def outputs_kind(keras_model: Any, outputs: NDArray[np.float32]) -> Outputs:
     return "logits"
 
 
-def _last_activation(keras_model: Any) -> str | None:
+def last_activation(keras_model: Any) -> str | None:
     """`softmax` for `Dense(10, activation="softmax")` or a Softmax layer at the end, `linear` where there is none.
 
     None where it can't be told: there is no model to read, or what ends it is code.

@@ -19,6 +19,12 @@ _CLOSE = 0.02  # accuracies nearer than this are worth a word of doubt
 _ROUNDS = ((24, 0.35), (64, 0.2))
 _SURE = 2.5  # deviations by which an unusual candidate must be ahead of the best usual one
 _OUTPUTS_SEEN = 2000  # beyond this, another label order is not looked for
+# With fewer images a class an order can hardly be found, and a permutation would leave all candidates at chance.
+IMAGES_FOR_ORDER = 8
+_AT_CHANCE = 0.1  # of that many classes; what knows them is right more often
+
+# The teacher's outputs (indices, outputs) under a candidate, for some of the images.
+TeacherOutputs = Callable[[Preprocessing, NDArray[np.int64]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -43,18 +49,19 @@ def predictions(scores: NDArray[Any]) -> Labels:
 
 
 def choose_preprocessing(
-    outputs: Callable[[Preprocessing, NDArray[np.int64]], NDArray[Any]],
+    outputs: TeacherOutputs,
     labels: Labels,
     channels: int,
     progress: Progress,
     rescales: str = "",
+    of_few_classes: Callable[[], tuple[TeacherOutputs, Labels]] | None = None,
 ) -> Found:
     """Tries the candidates on labelled images and takes the most accurate.
 
     Some images go first; candidates that are far behind on those are not tried on the rest. `raw` wins ties, and an
     unusual candidate (BGR of what is usually RGB, and the like) only wins where chance can't have put it ahead of the
     usual ones. Where the model is right far more often under another order of the labels, that is what counts: a
-    permutation must not hide the preprocessing.
+    permutation must not hide the preprocessing, however many classes there are.
 
     Args:
         outputs: the teacher's outputs (indices, outputs) under a candidate, for some of the images.
@@ -62,6 +69,9 @@ def choose_preprocessing(
         channels: of the teacher's input; the candidates that differ by channel are left out when it is 1.
         progress: gets a note that names the winner and the runner-up.
         rescales: name of a layer of the model that rescales the pixels itself, so that `raw` is to be expected.
+        of_few_classes: gives outputs and labels of other images, which are of so few classes that there are
+            `IMAGES_FOR_ORDER` of each. Asked only where all candidates are about at chance and the images are too few
+            of each class to find another order on.
     """
     names = candidates(channels)
     rounds = _rounds(len(labels))
@@ -82,6 +92,14 @@ def choose_preprocessing(
             leader = max(judged.values())
             if far:
                 running = tuple(name for name in running if judged[name] >= leader - far)
+    tried, classes = len(images), int(labels.max()) + 1
+    few = not reordered and len(labels) < IMAGES_FOR_ORDER * classes
+    if few and of_few_classes is not None and max(accuracies.values()) <= _AT_CHANCE:
+        others = of_few_classes()
+        judged = _under_any_order(*others, running)
+        if max(judged.values()) >= max(accuracies.values()) + REORDERED_GAIN:
+            accuracies |= judged
+            reordered, tried = True, len(others[1])
     hits = {name: np.concatenate(said[name]) == labels[images] for name in running}
     usual = ("raw",) if rescales else USUAL
     best = max(running, key=lambda name: accuracies[name])
@@ -94,7 +112,7 @@ def choose_preprocessing(
     if accuracies[best] - accuracies[second] < _CLOSE and not (rescales and best == "raw"):
         doubt = "; that is close: if you know what the model was trained with, say so with --preprocess"
     progress.note(
-        f"The teacher's preprocessing: {best} ({accuracies[best]:.1%} right on {len(images)} training "
+        f"The teacher's preprocessing: {best} ({accuracies[best]:.1%} right on {tried} training "
         f"images{', under another order of the labels' if reordered else ''}; next is {second} with "
         f"{accuracies[second]:.1%}){_own_rescaling(rescales, best)}{doubt}",
         "find preprocessing",
@@ -129,6 +147,16 @@ def _judged(predicted: dict[str, Labels], labels: Labels, outputs: int) -> tuple
     if max(reordered.values()) >= max(given.values()) + REORDERED_GAIN:
         return reordered, True
     return given, False
+
+
+def _under_any_order(outputs: TeacherOutputs, labels: Labels, names: tuple[str, ...]) -> dict[str, float]:
+    """The accuracy of each candidate under its best order of the outputs, on images of some classes."""
+    classes, among = np.unique(labels, return_inverse=True)
+    judged = {}
+    for name in names:
+        scores = outputs(NAMED[name], np.arange(len(labels)))
+        judged[name] = reordered_accuracy(predictions(scores), among, len(classes), scores.shape[1]) or 0.0
+    return judged
 
 
 def surely_ahead(one: NDArray[np.bool_], other: NDArray[np.bool_], deviations: float = _SURE) -> bool:

@@ -136,7 +136,7 @@ def open_model(
         run = box.run
     else:
         run = callable_runner(model, size, name)
-    tried = run_all(run, RAW, _images(dataset, size), channels)
+    tried = run_all(run, RAW, some_images(dataset, size), channels)
     classes = shape.classes if shape else class_count((None, *tried.shape[1:]), name)
     return Runnable(name, source, size, channels, classes, run, keras_model, box, shape is not None, tried)
 
@@ -228,8 +228,8 @@ def _refuse_strange_size(size: tuple[int, int], name: str) -> None:
     )
 
 
-def _images(dataset: Dataset | None, size: tuple[int, int]) -> Images:
-    """A few to try a model on; noise where there are no data."""
+def some_images(dataset: Dataset | None, size: tuple[int, int]) -> Images:
+    """A few (n, *size, 3) to try a model on; noise where there are no data."""
     if dataset is None:
         return np.random.default_rng(0).integers(0, 256, (_PROBED, *size, 3), np.uint8)
     return dataset.train.batch(np.arange(min(_PROBED, len(dataset.train))), size)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
-from learn2compress.inputs.decode import EXTENSIONS, ImageFile, bombs_refused, inspect, told
+from learn2compress.inputs.decode import EXTENSIONS, ImageFile, StoredImage, bombs_refused, inspect, told
 from learn2compress.inputs.geometry import pool
+from learn2compress.inputs.refusals import STRICT, Refusals
 from learn2compress.inputs.wording import counted, listed, shortened
 
 UNDECODABLE_LIMIT = 0.05
+NARROW = 4095  # of 65,535: with no value above, grey is nearly black, or is of 12 bits or fewer
 _STEP = 64  # images between two progress events
 
 
@@ -24,6 +26,21 @@ class Listing:
 
     images: tuple[Path, ...]
     others: Counter[str]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What decoding every image found.
+
+    Attributes:
+        files: one record for each path; None for a file that can't be decoded.
+        broken: name and reason of each of these.
+        notes: what was skipped, or looks odd.
+    """
+
+    files: tuple[ImageFile | None, ...]
+    broken: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def hidden(name: str) -> bool:
@@ -76,8 +93,12 @@ def list_images(folder: Path, recursive: bool = True) -> Listing:
 
 
 def decodable(
-    root: Path, paths: Sequence[Path], progress: Progress, lines: Sequence[int] | None = None
-) -> tuple[list[ImageFile | None], tuple[str, ...]]:
+    root: Path,
+    paths: Sequence[Path],
+    progress: Progress,
+    lines: Sequence[int] | None = None,
+    refusals: Refusals = STRICT,
+) -> Checked:
     """Decodes every image once, on a pool of threads.
 
     Args:
@@ -85,9 +106,7 @@ def decodable(
         paths: image files.
         progress: gets steps, and a warning that names the files that are skipped.
         lines: where the paths were read from a file, the line of each; told with the path.
-
-    Returns:
-        One record per path, None for a file that is skipped; and notes that say what was skipped.
+        refusals: what becomes of too many broken files.
 
     Raises:
         InputError: `dataset.undecodable` when more than 5 % of the files can't be decoded.
@@ -104,10 +123,14 @@ def decodable(
                 bad.append(f"{where}{told(path, root)} ({found})")
             if number % _STEP == 0 or number == len(paths):
                 stage.at(number)
-    return files, skipped(bad, len(paths), root, progress)
+    notes = skipped(bad, len(paths), root, progress, refusals)
+    notes += warn_of_dark_grey([file for file in files if file is not None], root, progress)
+    return Checked(tuple(files), tuple(bad), notes)
 
 
-def skipped(bad: Sequence[str], count: int, root: Path, progress: Progress) -> tuple[str, ...]:
+def skipped(
+    bad: Sequence[str], count: int, root: Path, progress: Progress, refusals: Refusals = STRICT
+) -> tuple[str, ...]:
     """Says which images are skipped, or refuses where they are too many.
 
     Args:
@@ -115,6 +138,7 @@ def skipped(bad: Sequence[str], count: int, root: Path, progress: Progress) -> t
         count: images looked at.
         root: where they are.
         progress: gets a warning; its data `files` has all of `bad`.
+        refusals: what becomes of too many.
 
     Returns:
         Notes.
@@ -124,15 +148,48 @@ def skipped(bad: Sequence[str], count: int, root: Path, progress: Progress) -> t
     """
     if not bad:
         return ()
+    with refusals.held():
+        _refuse_many(bad, count, root)
+        verb = "is" if len(bad) == 1 else "are"
+        message = f"{counted(len(bad), 'image')} can't be decoded and {verb} skipped: {listed(bad)}"
+        progress.warn(message, "check images", files=list(bad))
+        return (message,)
+    return ()
+
+
+def _refuse_many(bad: Sequence[str], count: int, root: Path) -> None:
     if len(bad) > UNDECODABLE_LIMIT * count:
         raise InputError(
             "dataset.undecodable",
             f"{len(bad)} of {counted(count, 'image')} in {root} can't be decoded: {listed(bad)}.",
-            f"replace or delete them; at most {UNDECODABLE_LIMIT:.0%} are skipped.",
+            f"replace or delete them (l2c inspect --data names them all); at most {UNDECODABLE_LIMIT:.0%} are "
+            "skipped.",
         )
-    verb = "is" if len(bad) == 1 else "are"
-    message = f"{counted(len(bad), 'image')} can't be decoded and {verb} skipped: {listed(bad)}"
-    progress.warn(message, "check images", files=list(bad))
+
+
+def warn_of_dark_grey(images: Iterable[StoredImage], root: Path, progress: Progress) -> tuple[str, ...]:
+    """Warns of 16-bit grey that comes out nearly black, as values of 8 or 12 bits in files of 16 do.
+
+    They are not made brighter: an image that is dark beside others must stay so.
+
+    Args:
+        images: those that can be decoded.
+        root: what they are told relative to.
+        progress: gets a warning.
+
+    Returns:
+        Notes.
+    """
+    deep = [(image, image.facts.brightest) for image in images if image.facts.brightest is not None]
+    dark = [f"{image.told(root)} (up to {most:,})" for image, most in deep if most <= NARROW]
+    if not dark:
+        return ()
+    message = (
+        f"{len(dark)} of {counted(len(deep), 'image')} in 16-bit grey {'has' if len(dark) == 1 else 'have'} no value "
+        f"above {NARROW:,} of 65,535, which is nearly black: {listed(dark)}. Where the values are of 12 bits, "
+        "multiply them by 16; where they are of 8, save the images as such"
+    )
+    progress.warn(message, "check images")
     return (message,)
 
 

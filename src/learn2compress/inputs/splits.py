@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learn2compress.core.dataset import Images, ImageSplit, Labels
 from learn2compress.core.errors import InputError
+from learn2compress.core.framing import Framing
 from learn2compress.inputs.grouping import taken_whole
 from learn2compress.inputs.wording import counted, listed
 
@@ -55,6 +56,9 @@ class SourceSplit(ImageSplit, Protocol):
     def with_labels(self, labels: Labels) -> SourceSplit:
         """The same images under other class indices."""
 
+    def framed(self, framing: Framing) -> SourceSplit:
+        """The same images, brought to a size in another way."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -65,12 +69,14 @@ class Source:
         names: class names of each part by its own class indices; None where the source names no classes.
         description: where it came from, for people.
         notes: what was done on the way.
+        broken: name and reason of each image that can't be decoded.
     """
 
     parts: dict[str, SourceSplit]
     names: dict[str, tuple[str, ...]] | None
     description: str
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 def stratified(
@@ -106,6 +112,12 @@ def balanced_sample(labels: Labels, count: int, seed: int = 0) -> NDArray[np.int
         members = np.flatnonzero(labels[order] == label)
         rank[members] = np.arange(len(members))
     return np.sort(order[np.argsort(rank, kind="stable")[:count]])
+
+
+def sample_of(labels: Labels, classes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Indices of at most `count` examples of these classes, as evenly over them as they allow, in ascending order."""
+    members = np.flatnonzero(np.isin(labels, classes))
+    return members[balanced_sample(labels[members], count)]
 
 
 def with_missing_splits(
@@ -151,7 +163,8 @@ def with_missing_splits(
 
 def _refuse_small_classes(labels: Labels, class_names: tuple[str, ...], made: int) -> None:
     counts = np.bincount(labels, minlength=len(class_names))
-    small = [f"{class_names[i]} ({counts[i]})" for i in np.flatnonzero(counts <= made)]
+    # Those without any are refused for that.
+    small = [f"{class_names[i]} ({counts[i]})" for i in np.flatnonzero((counts > 0) & (counts <= made))]
     if small:
         raise InputError(
             "dataset.class_too_small",

@@ -4,25 +4,85 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from learn2compress.core.dataset import Dataset, Labels
-from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.core.errors import InputError
+from learn2compress.core.framing import CROP, Framing
+from learn2compress.core.progress import SILENT, Progress
 from learn2compress.inputs.alike import Alike
-from learn2compress.inputs.dataset import load_dataset
+from learn2compress.inputs.class_labels import read_names
+from learn2compress.inputs.class_names import aligned, with_names
+from learn2compress.inputs.dataset import dataset_of, read_source
 from learn2compress.inputs.leaks import compared, leaks
-from learn2compress.inputs.splits import SourceSplit
+from learn2compress.inputs.refusals import Refusals
+from learn2compress.inputs.splits import Source, SourceSplit
 
-_NAMED = 50  # broken images that are named
 _EXAMPLES = 3
 
 
+@dataclass(frozen=True)
+class Surveyed:
+    """Data that was looked through.
+
+    Attributes:
+        found: what is in it, see `survey`.
+        problems: all that could be found out of what `load_dataset` refuses it for.
+        dataset: the data, where there are no problems.
+    """
+
+    found: dict[str, Any]
+    problems: tuple[InputError, ...]
+    dataset: Dataset | None
+
+
+def look_through(
+    data: Any,
+    *,
+    labels: str | Path | Sequence[str] | None = None,
+    seed: int = 0,
+    framing: Framing = CROP,
+    progress: Progress = SILENT,
+) -> Surveyed:
+    """Reads data as `load_dataset` does, but goes on after what that refuses, as long as there are images to look at.
+
+    Raises:
+        InputError: where there are no training images, or what is given does not say of which class each is.
+    """
+    refusals = Refusals(kept=True)
+    given = read_names(labels) if labels is not None else None
+    source = with_names(read_source(data, progress, refusals), given)
+    if not source.parts.get("train"):
+        raise refusals.found[0] if refusals.found else _no_images(source)
+    dataset: Dataset | None = None
+    with refusals.held():
+        dataset = dataset_of(source, given, seed=seed, framing=framing, progress=progress, refusals=refusals)
+    if dataset is None:
+        classes = _all_classes(source, given, refusals.found[-1])
+        source = replace(source, parts={part: aligned(source, part, classes) for part in source.parts})
+    else:
+        classes = dataset.class_names
+        parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        source = replace(source, parts=cast("dict[str, SourceSplit]", parts), notes=dataset.notes)
+    problems: dict[str, InputError] = {}
+    for error in refusals.found:  # an empty folder is found again, as a class without training images
+        problems.setdefault(error.code, error)
+    found = survey(source, classes, tuple(problems.values()))
+    return Surveyed(found, tuple(problems.values()), None if problems else dataset)
+
+
 def load_surveyed(
-    data: Any, *, labels: str | Path | Sequence[str] | None = None, seed: int = 0, progress: Progress = SILENT
+    data: Any,
+    *,
+    labels: str | Path | Sequence[str] | None = None,
+    seed: int = 0,
+    framing: Framing = CROP,
+    progress: Progress = SILENT,
 ) -> tuple[Dataset, dict[str, Any]]:
     """Loads data as `load_dataset` does, and says what is in it.
 
@@ -32,45 +92,67 @@ def load_surveyed(
     Raises:
         InputError: what `load_dataset` raises, and nothing more.
     """
-    broken: list[str] = []
-
-    def collect(event: Event) -> None:
-        broken.extend(event.data.get("files", []) if event.kind == "warning" else [])
-
-    dataset = load_dataset(data, labels=labels, seed=seed, progress=progress.with_listener(collect))
-    return dataset, survey(dataset, broken)
+    looked = look_through(data, labels=labels, seed=seed, framing=framing, progress=progress)
+    if looked.dataset is None:
+        raise looked.problems[0]
+    return looked.dataset, looked.found
 
 
-def survey(dataset: Dataset, broken: Sequence[str] = ()) -> dict[str, Any]:
-    """What is in a dataset, as numbers, texts, lists and dictionaries of them.
+def _no_images(source: Source) -> InputError:
+    return InputError(
+        "dataset.empty_split", f"The train split of {source.description} holds no images.", "add images to it."
+    )
+
+
+def _all_classes(source: Source, given: tuple[str, ...] | None, error: InputError) -> tuple[str, ...]:
+    """Every class of any split; of names that the user gives, those with images.
+
+    Raises:
+        InputError: the one that is given, where a class index is beyond all counting.
+    """
+    labels = {part: split.labels for part, split in source.parts.items()}
+    if source.names is None:
+        largest = max(int(some.max()) for some in labels.values() if len(some))
+        if largest >= sum(map(len, labels.values())):
+            raise error
+        return tuple(map(str, range(largest + 1)))
+    names = {part: source.names[part] for part in labels}
+    every = dict.fromkeys(chain.from_iterable(names.values()))
+    if given is None:
+        return tuple(every)
+    used = {names[part][i] for part, some in labels.items() for i in np.unique(some) if i < len(names[part])}
+    return tuple(name for name in every if name in used)
+
+
+def survey(source: Source, class_names: Sequence[str], problems: Sequence[InputError] = ()) -> dict[str, Any]:
+    """What is in some data, as numbers, texts, lists and dictionaries of them.
 
     Args:
-        dataset: as `load_dataset` gives it.
-        broken: name and reason of each image that was skipped.
+        source: its splits, whose labels count in `class_names`.
+        class_names: by class index.
+        problems: reasons why it can't be used.
 
     Returns:
         `source`, `class_names`; `splits`: for each its `images` and their number `per_class`; `balance`: the classes
         with the most and the fewest images and their `ratio`; `sizes`: `smallest`, `median` and `largest` height and
         width in pixels (of either alone); `formats` and `modes` with their number of images; `broken`: the number of
-        `images` and at most 50 `named`; `duplicates`: `within` each split and `across` splits, exact ones (the same
-        pixels) and near ones, and those `labelled_differently`; and `notes`, which say how the splits came about.
+        `images` that can't be decoded, each `named` with the reason; `duplicates`: `within` each split and `across`
+        splits, exact ones (the same pixels) and near ones, and those `labelled_differently`; `notes`, which say how
+        the splits came about; and `problems`, each with its `code`, `message` and `fix`.
     """
-    parts = {
-        part: cast("SourceSplit", split)
-        for part, split in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
-    }
-    counts = {part: np.bincount(split.labels, minlength=dataset.classes) for part, split in parts.items()}
+    parts = source.parts
+    counts = {part: np.bincount(split.labels, minlength=len(class_names)) for part, split in parts.items()}
     sizes = np.concatenate([split.sizes for split in parts.values()])
     kinds = [kind for split in parts.values() for kind in split.kinds]
     alike = compared(parts)
     return {
-        "source": dataset.source,
-        "class_names": list(dataset.class_names),
+        "source": source.description,
+        "class_names": list(class_names),
         "splits": {
-            part: {"images": len(split), "per_class": _by_class(dataset, counts[part])}
+            part: {"images": len(split), "per_class": _by_class(class_names, counts[part])}
             for part, split in parts.items()
         },
-        "balance": _balance(dataset, np.sum(list(counts.values()), axis=0)),
+        "balance": _balance(class_names, np.sum(list(counts.values()), axis=0)),
         "sizes": {
             "smallest": sizes.min(axis=0).tolist(),
             "median": np.median(sizes, axis=0).astype(int).tolist(),
@@ -78,25 +160,26 @@ def survey(dataset: Dataset, broken: Sequence[str] = ()) -> dict[str, Any]:
         },
         "formats": dict(Counter(stored for stored, _ in kinds).most_common()),
         "modes": dict(Counter(mode for _, mode in kinds).most_common()),
-        "broken": {"images": len(broken), "named": list(broken[:_NAMED])},
+        "broken": {"images": len(source.broken), "named": list(source.broken)},
         "duplicates": {
             "within": {part: _within(split, alike[part]) for part, split in parts.items()},
             "across": [asdict(leak) for leak in leaks(parts, alike)],
-            "labelled_differently": _conflicts(parts, alike, dataset.class_names),
+            "labelled_differently": _conflicts(parts, alike, class_names),
         },
-        "notes": list(dataset.notes),
+        "notes": list(source.notes),
+        "problems": [{"code": error.code, "message": error.what, "fix": error.fix} for error in problems],
     }
 
 
-def _by_class(dataset: Dataset, counts: Labels) -> dict[str, int]:
-    return {name: int(count) for name, count in zip(dataset.class_names, counts, strict=True)}
+def _by_class(class_names: Sequence[str], counts: Labels) -> dict[str, int]:
+    return {name: int(count) for name, count in zip(class_names, counts, strict=True)}
 
 
-def _balance(dataset: Dataset, counts: Labels) -> dict[str, Any]:
+def _balance(class_names: Sequence[str], counts: Labels) -> dict[str, Any]:
     most, fewest = int(np.argmax(counts)), int(np.argmin(counts))
     return {
-        "largest": {"class": dataset.class_names[most], "images": int(counts[most])},
-        "smallest": {"class": dataset.class_names[fewest], "images": int(counts[fewest])},
+        "largest": {"class": class_names[most], "images": int(counts[most])},
+        "smallest": {"class": class_names[fewest], "images": int(counts[fewest])},
         "ratio": round(float(counts[most] / max(1, counts[fewest])), 2),
     }
 

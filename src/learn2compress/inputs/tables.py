@@ -12,13 +12,14 @@ from learn2compress.core.dataset import Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
 from learn2compress.inputs.folders import FolderSplit
+from learn2compress.inputs.refusals import STRICT, Refusals
 from learn2compress.inputs.scan import decodable
 from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
 from learn2compress.inputs.table_rows import Row, read_rows
 from learn2compress.inputs.wording import counted, listed
 
 
-def read_table(table: Path, progress: Progress) -> Source:
+def read_table(table: Path, progress: Progress, refusals: Refusals = STRICT) -> Source:
     """Reads the table, and checks that each image that it names can be decoded.
 
     Paths are relative to the table. Labels 0, 1, 2, ... without a gap are class indices; all others are class names,
@@ -27,6 +28,7 @@ def read_table(table: Path, progress: Progress) -> Source:
     Args:
         table: `.csv` or `.tsv` with or without a header, or `.jsonl`.
         progress: gets steps, and a warning about images that are skipped.
+        refusals: what becomes of images that are not there, have two labels, or are broken too often.
 
     Raises:
         InputError: `dataset.table_…` with the numbers of the lines, or `dataset.undecodable`.
@@ -35,9 +37,13 @@ def read_table(table: Path, progress: Progress) -> Source:
     _refuse(table, [r for r in rows if not r.path], "path", "has no path", "have no path")
     _refuse(table, [r for r in rows if not r.label], "label", "has no label", "have no label")
     parts = _parts(table, rows)
-    paths = _paths(table, rows)
-    _refuse_two_labels(table, rows, paths)
-    files, notes = decodable(table.parent, paths, progress, [row.line for row in rows])
+    paths, missing = _paths(table, rows)
+    with refusals.held():
+        _refuse_missing(table, missing, len(rows))
+    with refusals.held():
+        _refuse_two_labels(table, rows, paths)
+    checked = decodable(table.parent, paths, progress, [row.line for row in rows], refusals)
+    files, notes = checked.files, checked.notes
     names, indices = class_indices([row.label for row in rows])
     splits: dict[str, SourceSplit] = {}
     for part in [name for name in ("train", "validation", "test") if name in parts]:
@@ -54,7 +60,7 @@ def read_table(table: Path, progress: Progress) -> Source:
             f"{table} has images of the {listed(splits)} split, but none of the train split.",
             "write train into the split column for the training images.",
         )
-    return Source(splits, None if names is None else dict.fromkeys(splits, names), str(table), notes)
+    return Source(splits, None if names is None else dict.fromkeys(splits, names), str(table), notes, checked.broken)
 
 
 def class_indices(labels: Sequence[str]) -> tuple[tuple[str, ...] | None, Labels]:
@@ -82,7 +88,8 @@ def _parts(table: Path, rows: Sequence[Row]) -> list[str]:
     return parts
 
 
-def _paths(table: Path, rows: Sequence[Row]) -> list[Path]:
+def _paths(table: Path, rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
+    """The file of each row, in the spelling that is there; and the rows that have none, which stay as written."""
     paths, missing = [], []
     for row in rows:
         spellings = [table.parent / text for text in _spellings(row.path)]
@@ -90,14 +97,17 @@ def _paths(table: Path, rows: Sequence[Row]) -> list[Path]:
         if found is None:
             missing.append(f"line {row.line}: {row.path}")
         paths.append(found or spellings[0])
+    return paths, missing
+
+
+def _refuse_missing(table: Path, missing: Sequence[str], named: int) -> None:
     if missing:
         raise InputError(
             "dataset.table_missing_files",
-            f"{len(missing)} of {counted(len(rows), 'image')} that {table} names "
+            f"{len(missing)} of {counted(named, 'image')} that {table} names "
             f"{'does' if len(missing) == 1 else 'do'} not exist ({listed(missing)}).",
             f"paths are relative to the folder of the table, {table.parent}; correct them, or remove the lines.",
         )
-    return paths
 
 
 def _spellings(path: str) -> list[str]:

@@ -10,18 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.dataset import Dataset, Images, Labels, Probabilities
+from learn2compress.core.chunks import chunks
+from learn2compress.core.dataset import Dataset, Images, ImageSplit, Labels, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.inputs.classifier import kept_outputs
 from learn2compress.inputs.framing import advise_framing
 from learn2compress.inputs.label_order import find_order
-from learn2compress.inputs.model_files.black_box import BlackBox, Names
+from learn2compress.inputs.model_files.black_box import BlackBox, Names, OwnWords
 from learn2compress.inputs.outputs import Outputs, as_probabilities, outputs_kind
 from learn2compress.inputs.preprocessing import RAW, Preprocessing, parse_preprocess
-from learn2compress.inputs.preprocessing_search import Found, choose_preprocessing, rescaling_layer
+from learn2compress.inputs.preprocessing_search import (
+    IMAGES_FOR_ORDER,
+    Found,
+    TeacherOutputs,
+    choose_preprocessing,
+    rescaling_layer,
+)
 from learn2compress.inputs.runnable import Runnable, open_model
-from learn2compress.inputs.splits import balanced_sample
+from learn2compress.inputs.single_score import telling_two_apart
+from learn2compress.inputs.splits import balanced_sample, sample_of
+from learn2compress.inputs.taken_at_word import outputs_by_label, preferring_own
 
 SAMPLE_IMAGES = 256
 _LARGE_PIXELS = 128 * 128  # half as many images of this size and more: the teacher takes its time on them
@@ -87,6 +96,7 @@ def load_teacher(
     preprocess: str = "auto",
     input_size: tuple[int, int] | None = None,
     names: Names = Names(),  # noqa: B008 - frozen
+    said: OwnWords = OwnWords(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Teacher:
     """Loads a teacher and finds out how to use it.
@@ -94,11 +104,13 @@ def load_teacher(
     Args:
         model: path of a model file (see `inputs.model_files.kinds`); a live `keras.Model`; or a callable that takes
             images (n, height, width, 3) or (n, 3, height, width), float32 or uint8, and returns scores (n, classes).
+            One score (n, 1) tells two classes apart, and is that of the second.
         dataset: used to find the preprocessing, and the input size where the model takes any. Without it
             `auto` means `raw`.
         preprocess: `auto`, a name of `preprocessing.NAMED`, or `MEAN,STD`.
         input_size: (height, width), where the model itself takes any.
         names: of the input and output to use, where the model has several.
+        said: what the model's file says of itself; heeded where the user says nothing and images don't contradict.
         progress: gets the steps and a note on the preprocessing.
 
     Raises:
@@ -107,11 +119,17 @@ def load_teacher(
     heard: list[Event] = []
     progress = progress.with_listener(heard.append)
     wanted = parse_preprocess(preprocess)
-    opened = open_model(model, names, dataset, input_size, progress)
-    known = _with_known_classes(opened, dataset, progress)
+    opened = telling_two_apart(open_model(model, names, dataset, input_size, progress), dataset, progress)
+    named = outputs_by_label(said.labels, opened.classes, dataset, opened.name, progress)
+    known = _with_known_classes(opened, dataset, named, progress)
     sample = _sample(dataset, known.size)
-    found = _preprocessing(known, wanted, sample, progress)
-    ordered = _in_order_of_data(known, found, dataset, sample, progress) if known is opened else known
+    found = _preprocessing(known, wanted, dataset, sample, progress)
+    if wanted is None and sample.labels is not None:
+        found = preferring_own(
+            found, said.preprocess, lambda own: known.scores(sample.images, own), sample.labels, progress
+        )
+    settled = named is None and known is not opened
+    ordered = known if settled else _in_order_of_data(known, found, dataset, sample, progress)
     if wanted is None and dataset is not None:
         advise_framing(
             lambda some: ordered.says(some, found.preprocess), dataset.train, ordered.size, ordered.name, progress
@@ -153,23 +171,52 @@ def _sample(dataset: Dataset | None, size: tuple[int, int]) -> _Sample:
     return _Sample(dataset.train.batch(indices, size), dataset.train.labels[indices])
 
 
-def _with_known_classes(model: Runnable, dataset: Dataset | None, progress: Progress) -> Runnable:
-    """With the outputs that names say are the data's classes; the same where they don't say."""
-    kept = kept_outputs(model.classes, dataset, model.name, progress) if dataset is not None else None
+def _sample_of_few_classes(dataset: Dataset, size: tuple[int, int], count: int) -> tuple[Images, Labels]:
+    """At most `count` training images and their labels, of so few classes that each has enough to find its output."""
+    labels = dataset.train.labels
+    enough = np.minimum(np.bincount(labels, minlength=dataset.classes), IMAGES_FOR_ORDER)
+    # In a disorder, as neighbours by name may look alike; those with enough images first.
+    order = np.random.default_rng(0).permutation(dataset.classes)
+    order = order[np.argsort(-enough[order], kind="stable")]
+    indices = sample_of(labels, order[: max(2, count // IMAGES_FOR_ORDER)], count)
+    return dataset.train.batch(indices, size), labels[indices]
+
+
+def _with_known_classes(
+    model: Runnable, dataset: Dataset | None, named: NDArray[np.int64] | None, progress: Progress
+) -> Runnable:
+    """With the outputs that names say are the data's classes, the file's own first; the same where they don't say."""
+    kept = named
+    if named is None and dataset is not None:
+        kept = kept_outputs(model.classes, dataset, model.name, progress)
+    elif named is not None and np.array_equal(named, np.arange(model.classes)):
+        kept = None
     return model if kept is None else model.taking(kept, progress)
 
 
-def _preprocessing(model: Runnable, wanted: Preprocessing | None, sample: _Sample, progress: Progress) -> Found:
+def _preprocessing(
+    model: Runnable, wanted: Preprocessing | None, dataset: Dataset | None, sample: _Sample, progress: Progress
+) -> Found:
     """What is asked for, what a file's input says, or else what does best on the sample."""
     wanted = _said_by(model.box, wanted, model.name)
-    if wanted is not None or sample.labels is None:
+    if wanted is not None or dataset is None or sample.labels is None:
         return Found(wanted or RAW)
+    known, labels = dataset, sample.labels
+
+    def outputs_on(images: Images) -> TeacherOutputs:
+        return lambda candidate, indices: model.scores(images[indices], candidate)
+
+    def of_few_classes() -> tuple[TeacherOutputs, Labels]:
+        images, their_labels = _sample_of_few_classes(known, model.size, len(labels))
+        return outputs_on(images), their_labels
+
     return choose_preprocessing(
-        lambda candidate, indices: model.scores(sample.images[indices], candidate),
-        sample.labels,
+        outputs_on(sample.images),
+        labels,
         model.channels,
         progress,
         rescaling_layer(model.keras_model),
+        of_few_classes,
     )
 
 
@@ -197,7 +244,7 @@ def _in_order_of_data(
     if dataset is None or sample.labels is None or dataset.output_names:
         return model
     order = find_order(
-        lambda indices: model.says(dataset.train.batch(indices, model.size), found.preprocess),
+        lambda indices: _said(model, found.preprocess, dataset.train, indices),
         dataset.train.labels,
         model.says(sample.images, found.preprocess) if found.predicted is None else found.predicted,
         sample.labels,
@@ -207,6 +254,13 @@ def _in_order_of_data(
         progress,
     )
     return model if order is None else model.taking(order, progress)
+
+
+def _said(model: Runnable, preprocess: Preprocessing, split: ImageSplit, indices: NDArray[np.int64]) -> Labels:
+    """The output that the model says on images of a split, shape (len(indices),), in pieces that memory holds."""
+    return np.concatenate(
+        [model.says(split.batch(some, model.size), preprocess) for some in chunks(indices, model.size)]
+    )
 
 
 def _evidence(model: Runnable, sample: _Sample, preprocess: Preprocessing) -> NDArray[np.float32]:

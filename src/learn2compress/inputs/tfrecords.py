@@ -21,7 +21,8 @@ from learn2compress.inputs.decode import Facts, bombs_refused, decode, facts_of,
 from learn2compress.inputs.folders import FolderSplit
 from learn2compress.inputs.geometry import pool
 from learn2compress.inputs.looks import look_of
-from learn2compress.inputs.scan import reason, skipped
+from learn2compress.inputs.refusals import STRICT, Refusals
+from learn2compress.inputs.scan import reason, skipped, warn_of_dark_grey
 from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
 from learn2compress.inputs.tf_examples import Example, Pixels, RecordError, parse
 from learn2compress.inputs.wording import listed, shortened
@@ -88,7 +89,12 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def read_records(
-    root: Path, files: Sequence[Path], description: str, progress: Progress, names: Sequence[str] | None = None
+    root: Path,
+    files: Sequence[Path],
+    description: str,
+    progress: Progress,
+    names: Sequence[str] | None = None,
+    refusals: Refusals = STRICT,
 ) -> Source:
     """Reads each record once: its checksum, its image and its label; images are not kept.
 
@@ -101,6 +107,7 @@ def read_records(
         description: of the data, for people.
         progress: gets steps, and a warning about images that are skipped.
         names: class names by index.
+        refusals: what becomes of too many broken images.
 
     Raises:
         InputError: `dataset.tfrecord…`, `dataset.no_train_split`, `dataset.undecodable`.
@@ -132,13 +139,15 @@ def read_records(
         raise InputError(
             "dataset.no_train_split", f"The training files of {description} hold no images.", "write them again."
         )
-    notes = skipped(bad, len(bad) + len(images), root, progress)
+    notes = skipped(bad, len(bad) + len(images), root, progress, refusals)
+    notes += warn_of_dark_grey(images, root, progress)
     class_names, indices = _classes(description, labels, names or _names_beside(files))
     splits: dict[str, SourceSplit] = {}
     for part in [name for name in ("train", "validation", "test") if name in owners]:
         rows = [row for row, owner in enumerate(owners) if owner == part]
         splits[part] = FolderSplit(root, [images[row] for row in rows], indices[rows])
-    return Source(splits, None if class_names is None else dict.fromkeys(splits, class_names), description, notes)
+    by_part = None if class_names is None else dict.fromkeys(splits, class_names)
+    return Source(splits, by_part, description, notes, tuple(bad))
 
 
 def _parts(root: Path, files: Sequence[Path]) -> list[str]:

@@ -6,8 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from learn2compress.core.member import Cost
+from learn2compress.core.target import Target
+from learn2compress.plan.members import bounds_work
+
 # Where the sizes of all families meet, they are compared at so many sizes.
 COMPARED = 5
+
+
+def taken(costs: Sequence[Cost], targets: Sequence[Target]) -> list[int]:
+    """What members are compared by: the bytes of each, or its multiply-accumulates where a bound is on work.
+
+    A bound on work is met by members of very different sizes: at equal size, the least member of one family would be
+    held against the one of the other that was asked for.
+    """
+    return [cost.macs if bounds_work(targets) else cost.size_bytes for cost in costs]
 
 
 def scores(families: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[float]:
@@ -17,7 +30,7 @@ def scores(families: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[
     the nearest members count: no family wins by having larger ones only.
 
     Args:
-        families: for each, the sizes of its members and their accuracies.
+        families: for each, the sizes of its members, or what else they are compared by, and their accuracies.
     """
     low = max(min(sizes) for sizes, _ in families)
     high = min(max(sizes) for sizes, _ in families)

@@ -44,6 +44,11 @@ def priced_by(targets: Sequence[Target]) -> frozenset[str]:
     )
 
 
+def bounds_work(targets: Sequence[Target]) -> bool:
+    """Whether some bound is on what goes with the work: multiply-accumulates, time or memory."""
+    return any(PRICES.get(target.metric) == PRICES["macs"] for target in targets)
+
+
 def within(candidate: Candidate, target: Target) -> bool:
     """Whether the bound holds for what is known before training."""
     return target.metric not in PLANNED or target.holds(PLANNED[target.metric](candidate.cost))
@@ -164,6 +169,23 @@ def _size(candidate: Candidate) -> int:
 def _weights_and_work(candidate: Candidate) -> tuple[float, int]:
     """What a member learns with: of two of nearly one size the one that does more with it is better."""
     return candidate.cost.size_bytes * candidate.cost.macs, candidate.cost.size_bytes
+
+
+def next_larger(candidates: Sequence[Candidate], chosen: Sequence[Candidate], metric: str) -> Candidate | None:
+    """The smallest candidate that takes a step more than all that were chosen, and has more to learn with.
+
+    Where none takes so much more, the one that takes most; None where none takes more.
+
+    Args:
+        candidates: all that could be built.
+        chosen: what was taken of them.
+        metric: one of `PLANNED`.
+    """
+    most = max(PLANNED[metric](c.cost) for c in chosen)
+    top = max(map(_weights_and_work, chosen))
+    more = {c: PLANNED[metric](c.cost) / most for c in candidates if _weights_and_work(c) > top}
+    larger = sorted((c for c in more if more[c] > 1), key=lambda c: more[c])
+    return next((c for c in larger if more[c] >= LEAST_STEP), larger[-1] if larger else None)
 
 
 def choose_members(

@@ -58,6 +58,16 @@ class PruningOrder:
         kept = {index: np.setdiff1d(np.arange(self.sizes[index]), units) for index, units in gone.items()}
         return Choice(kept, frozenset(blocks))
 
+    def may_be_given_back(self, number: int, count: int, given_back: Collection[int]) -> bool:
+        """Whether of the first `count` removals this one can be taken back, where these have been already.
+
+        Of a group only the last that is taken: the first step may be an odd one, which brings it to a multiple, and
+        without that none of the later steps ends at one.
+        """
+        group = self.removals[number].group
+        later = (other for other in range(number + 1, count) if other not in given_back)
+        return group is None or all(self.removals[other].group != group for other in later)
+
 
 def pruning_order(
     scores: Mapping[int, NDArray[np.float64]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from learn2compress.core.family import Family, Member
+from learn2compress.core.framing import FRAMED
 from learn2compress.core.units import milliseconds, percent, show_bytes, show_count
 from learn2compress.report.headline import sampling_error
 from learn2compress.report.rows import points, times
@@ -75,9 +76,9 @@ def _ports(family: Family, member: Member) -> str:
     if member.output == "logits":
         given, scores = "One logit for each class, of which softmax makes a probability.", "logits"
     return (
-        f"One RGB photo of {width} x {height} pixels (width x height), scaled so that it fills that size and cropped "
-        f"to the centre; each pixel 0 to 255. {given} The file's metadata say how pixels and "
-        f"{scores} are stored ({_plain(member.precision)}), and hold the labels."
+        f"One RGB photo of {width} x {height} pixels (width x height), {FRAMED[family.dataset.framing]}; each pixel "
+        f"0 to 255. {given} The file's metadata say how pixels and {scores} are stored ({_plain(member.precision)}), "
+        "and hold the labels."
     )
 
 
@@ -106,6 +107,8 @@ def _limits(family: Family, member: Member) -> str:
         f"- It always names one of its {len(data.class_names)} classes, also where a photo shows none of them.",
         f"- A probability is {computed}, not how often it is right: it was not calibrated.",
     ]
+    if member.collapsed:
+        lines.insert(0, f"- {_plain(member.collapsed)}")
     known = [
         (value, name)
         for name, value in zip(data.class_names, accuracy.per_class_test, strict=False)

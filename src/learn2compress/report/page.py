@@ -85,7 +85,7 @@ def render(family: Family) -> str:
         # The SVG is our own; the names in it were escaped when it was drawn.
         plots=[(m.title, Markup(inline_svg(family, m))) for m in MEASURES if drawable(family, m)],
         classes=class_table(family),
-        snippets=snippets(most_accurate(family)) if family.members else (),
+        snippets=snippets(most_accurate(family), family.dataset.framing) if family.members else (),
         example=most_accurate(family) if family.members else None,
         route=_ROUTES.get(family.route, family.route),
         stages=[(name, seconds, 100 * seconds / longest) for name, seconds in stages.items()],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from learn2compress.core.family import Member
+from learn2compress.core.framing import CROP, Framing
+from learn2compress.report import photos
 from learn2compress.report.ports import fits_mediapipe, port_blanks
 
 
@@ -19,8 +21,12 @@ class Snippet:
     code: str
 
 
-def snippets(member: Member) -> tuple[Snippet, ...]:
-    """The snippets for one member; the files of the others load the same way."""
+def snippets(member: Member, framing: Framing = CROP) -> tuple[Snippet, ...]:
+    """The snippets for one member; the files of the others load the same way.
+
+    Args:
+        framing: how photos are brought to its input.
+    """
     file = PurePosixPath(member.file or f"models/{member.name}.tflite")
     height, width = member.input_size
     blanks = {
@@ -29,6 +35,10 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
         "@STEM@": file.stem,
         "@WIDTH@": str(width),
         "@HEIGHT@": str(height),
+        "@KOTLIN_IMPORTS@": photos.KOTLIN_IMPORTS[framing],
+        "@KOTLIN_FITTED@": photos.KOTLIN[framing],
+        "@SWIFT_FITTED@": photos.SWIFT[framing],
+        "@PYTHON_FITTED@": photos.PYTHON[framing],
     }
     blanks = {**port_blanks(member), **blanks}
     filled = []
@@ -43,13 +53,13 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
 
 _KOTLIN_MEDIAPIPE = """
 // @FILE@ lies in app/src/main/assets; the labels are inside it.
-import android.media.ThumbnailUtils
+import android.graphics.Bitmap
 import android.util.Log
 import com.google.mediapipe.framework.image.BitmapImageBuilder
 import com.google.mediapipe.tasks.core.BaseOptions
 import com.google.mediapipe.tasks.vision.core.RunningMode
 import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier
-
+@KOTLIN_IMPORTS@
 val options = ImageClassifier.ImageClassifierOptions.builder()
     .setBaseOptions(BaseOptions.builder().setModelAssetPath("@FILE@").build())
     .setRunningMode(RunningMode.IMAGE)
@@ -57,24 +67,24 @@ val options = ImageClassifier.ImageClassifierOptions.builder()
     .build()
 val classifier = ImageClassifier.createFromOptions(context, options)
 
-// photo: an ARGB_8888 Bitmap. Cropped to the centre, as the accuracy was measured.
-val fitted = ThumbnailUtils.extractThumbnail(photo, @WIDTH@, @HEIGHT@)
-val result = classifier.classify(BitmapImageBuilder(fitted).build())
+// photo: an ARGB_8888 Bitmap, upright: turn what comes from CameraX or BitmapFactory.
+// MediaPipe itself would stretch it, whatever its shape: it gets one of the model's size.
+val image = BitmapImageBuilder(fitted(photo, @WIDTH@, @HEIGHT@)).build()
+val result = classifier.classify(image)
 for (category in result.classificationResult().classifications().first().categories()) {
     Log.i("classifier", "${category.categoryName()} ${category.score()}")
 }
-"""
+@KOTLIN_FITTED@"""
 
 _KOTLIN_LITERT = """
 // @FILE@ and labels.txt lie in app/src/main/assets.
 import android.content.Context
 import android.graphics.Bitmap
-import android.media.ThumbnailUtils
 import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.FileChannel
-import org.tensorflow.lite.Interpreter
+@KOTLIN_IMPORTS@import org.tensorflow.lite.Interpreter
 
 class Classifier(context: Context) : AutoCloseable {
     private val labels = context.assets.open("labels.txt").bufferedReader().use { it.readLines() }
@@ -87,12 +97,11 @@ class Classifier(context: Context) : AutoCloseable {
         }
     }
 
-    /** The most probable label of an ARGB_8888 bitmap, and its probability. */
+    /** The most probable label of an upright ARGB_8888 bitmap, and its probability. */
     fun classify(photo: Bitmap): Pair<String, Float> {
         val (_, height, width) = interpreter.getInputTensor(0).shape()  // 1, @HEIGHT@, @WIDTH@, 3
         val pixels = IntArray(width * height)
-        ThumbnailUtils.extractThumbnail(photo, width, height)
-            .getPixels(pixels, 0, width, 0, 0, width, height)
+        fitted(photo, width, height).getPixels(pixels, 0, width, 0, 0, width, height)
         val input = ByteBuffer.allocateDirect(pixels.size * @PIXEL_BYTES@).order(ByteOrder.nativeOrder())
         for (pixel in pixels) {  // RGB, 0 to 255: nothing to normalise
 @KOTLIN_IN@
@@ -108,23 +117,9 @@ class Classifier(context: Context) : AutoCloseable {
 
     override fun close() = interpreter.close()
 }
-"""
+@KOTLIN_FITTED@"""
 
-_FITTED = """
-/// Scales the photo and crops it to the centre, as the accuracy was measured.
-func fitted(_ photo: UIImage, width: CGFloat, height: CGFloat) -> UIImage {
-    let scale = max(width / photo.size.width, height / photo.size.height)
-    let size = CGSize(width: photo.size.width * scale, height: photo.size.height * scale)
-    let origin = CGPoint(x: (width - size.width) / 2, y: (height - size.height) / 2)
-    let format = UIGraphicsImageRendererFormat()
-    format.scale = 1
-    return UIGraphicsImageRenderer(size: CGSize(width: width, height: height), format: format)
-        .image { _ in photo.draw(in: CGRect(origin: origin, size: size)) }
-}
-"""
-
-_SWIFT_MEDIAPIPE = (
-    """
+_SWIFT_MEDIAPIPE = """
 // @FILE@ is in the app's bundle; the labels are inside it.
 import MediaPipeTasksVision
 import UIKit
@@ -140,12 +135,9 @@ let result = try classifier.classify(image: image)
 for category in result.classificationResult.classifications.first?.categories ?? [] {
     print(category.categoryName ?? "", category.score)
 }
-"""
-    + _FITTED
-)
+@SWIFT_FITTED@"""
 
-_SWIFT_LITERT = (
-    """
+_SWIFT_LITERT = """
 // @FILE@ and labels.txt are in the app's bundle.
 import TensorFlowLite
 import UIKit
@@ -183,9 +175,7 @@ final class Classifier {
         return (labels[best], values[best])
     }
 }
-"""
-    + _FITTED
-)
+@SWIFT_FITTED@"""
 
 _PYTHON_LITERT = """
 import zipfile
@@ -205,7 +195,7 @@ interpreter.allocate_tensors()
 
 _, height, width, _ = image_in["shape"].tolist()  # 1, @HEIGHT@, @WIDTH@, 3
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-pixels = np.asarray(ImageOps.fit(photo, (width, height), Image.Resampling.BICUBIC))  # 0..255, not normalised
+pixels = np.asarray(@PYTHON_FITTED@)  # 0..255, not normalised
 interpreter.set_tensor(image_in["index"], @PYTHON_IN@)
 interpreter.invoke()
 

@@ -117,6 +117,8 @@ class TeacherPrunings:
         found: list[tuple[int, ...]] = []
         given_back: tuple[int, ...] = ()
         for number in range(removals - 2, max(-1, removals - 2 - TRIED), -1):
+            if not self.order.may_be_given_back(number, removals, given_back):
+                continue
             cost = self._cost(removals, (*given_back, number))
             saves = cost.macs < before.macs and cost.size_bytes < before.size_bytes
             if saves and (cost.macs > after.macs or cost.size_bytes > after.size_bytes):

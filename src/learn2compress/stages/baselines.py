@@ -51,13 +51,19 @@ def _written_baselines(teacher: Teacher, dataset: Dataset, folder: Path, progres
 
 
 def warn_of_collapses(
-    members: Sequence[Member], teacher: Model, dataset: Dataset, progress: Progress
-) -> Sequence[str]:
-    """Says of which members too little is left; returns what it said."""
-    sentences = collapses(members, teacher, dataset.classes)
-    for sentence in sentences:
+    members: Sequence[Member], teacher: Model, dataset: Dataset, progress: Progress, larger: str = ""
+) -> tuple[Member, ...]:
+    """Says of which members too little is left; returns all, these with what was said.
+
+    Args:
+        larger: see `plan.outcome.collapses`.
+    """
+    sentences = collapses(members, teacher, dataset.classes, larger)
+    for sentence in filter(None, sentences):
         progress.warn(sentence)
-    return sentences
+    return tuple(
+        member.model_copy(update={"collapsed": sentence}) for member, sentence in zip(members, sentences, strict=True)
+    )
 
 
 def direct_accuracy(teacher: Teacher, dataset: Dataset) -> Accuracy:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from learn2compress.core.family import FloatPart
-from learn2compress.core.precision import FileFormat
+from learn2compress.core.precision import INTEGER, FileFormat
 from learn2compress.export.convert import PIXELS_SCOPE
 from learn2compress.measure.flatbuffer import read_subgraphs
 from learn2compress.measure.graph import FloatOperator, float_operators
 
 # These change numbers from one type into another, and compute nothing.
 CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
-INTEGER = ("int8", "int8-float", "int16x8")
 NO_INT16_KERNEL = frozenset({"NEG", "PRELU"})
 
 

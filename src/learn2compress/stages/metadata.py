@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.family import NOT_GIVEN, Accuracy
+from learn2compress.core.framing import FRAMED
 from learn2compress.core.member import MemberSpec
 from learn2compress.core.options import Options
 from learn2compress.core.precision import FULL_INT8, FileFormat
@@ -71,9 +72,9 @@ def metadata(
         return (
             f"Image classifier with {dataset.classes} classes, compressed from {teacher.name} by "
             f"learn2compress, trained on {len(dataset.train)} images. Takes {_FED[written.input_type]} of "
-            f"{spec.input_size[1]}x{spec.input_size[0]}. {figures} The figures hold for photos like those of the "
-            "test split; of others they say nothing. It always names one of its classes, also where a photo shows "
-            f"none of them. More: {spec.name}.md."
+            f"{spec.input_size[1]}x{spec.input_size[0]}: a photo {FRAMED[dataset.framing]}. {figures} The figures "
+            "hold for photos like those of the test split; of others they say nothing. It always names one of its "
+            f"classes, also where a photo shows none of them. More: {spec.name}.md."
         )
 
     def add(model: bytes) -> bytes:
@@ -91,6 +92,7 @@ def metadata(
             input_std=(1.0,) if floats else None,
             output_name="logit" if logits else "probability",
             logits=logits,
+            framing=dataset.framing,
             display_labels=dataset.display_names,
         )
 

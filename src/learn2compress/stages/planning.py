@@ -20,14 +20,17 @@ from learn2compress.plan.budget import affordable_spares, trial_seconds
 from learn2compress.plan.members import (
     PLANNED,
     Candidate,
+    bounds_work,
     bounds_work_and_size,
     choose_members,
     largest_by_default,
     largest_with_room,
+    next_larger,
     widest_member,
     within,
 )
 from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs, spread
+from learn2compress.plan.wording import cost_bound, told
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal
 from learn2compress.tasks import Task
@@ -69,6 +72,8 @@ class Plan:
         spares: members to look at after joint training, where that decides which one is asked for; the first ones
             are from all over.
         trial_steps: that the members were trained in a trial.
+        larger: what the next larger member that can be built would take, and how to ask for it; empty where there is
+            none.
     """
 
     specs: tuple[MemberSpec, ...]
@@ -82,6 +87,7 @@ class Plan:
     start: Start
     spares: tuple[Spare, ...] = ()
     trial_steps: int = 0
+    larger: str = ""
 
 
 def plan_families(
@@ -222,7 +228,18 @@ def plan_family(
         reason=source.reason,
         start=source.start,
         spares=tuple(Spare(c.spec, source.build(c.spec), costs.of(rehearsal.filed(c)).cost) for c in spares),
+        larger=_told_larger([*candidates, *estimated(wides)], chosen, options.targets),
     )
+
+
+def _told_larger(candidates: Sequence[Candidate], chosen: Sequence[Candidate], targets: Sequence[Target]) -> str:
+    """What the next larger than the chosen would take, and the bound that asks for it; empty where there is none."""
+    metric = "macs" if bounds_work(targets) else "size"
+    larger = next_larger(candidates, chosen, metric)
+    if larger is None:
+        return ""
+    bound = cost_bound(metric, PLANNED[metric](larger.cost))
+    return f"{told('size', larger.cost.size_bytes)} and {told('macs', larger.cost.macs)} (--target '{bound}')"
 
 
 def _least(source: MemberSource, wides: list[Candidate]) -> Candidate:

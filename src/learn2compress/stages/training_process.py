@@ -38,7 +38,11 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     plan = saved_plan(folder, job.joint_plan)
     keras.utils.set_random_seed(options.seed)
     dataset = IMAGE_CLASSIFICATION.load_dataset(
-        recipe.data, test_data=recipe.test_data or None, labels=recipe.labels or None, seed=options.seed
+        recipe.data,
+        test_data=recipe.test_data or None,
+        labels=recipe.labels or None,
+        seed=options.seed,
+        framing=options.framing,
     )
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)

@@ -8,10 +8,12 @@ from dataclasses import replace
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.core.target import Target
 from learn2compress.graph.slices import Part
 from learn2compress.measure.accuracy import score
 from learn2compress.plan.budget import affordable_steps, trial_seconds
-from learn2compress.plan.comparison import scores
+from learn2compress.plan.comparison import scores, taken
+from learn2compress.plan.members import bounds_work
 from learn2compress.stages.planning import Plan
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
@@ -32,8 +34,11 @@ def best_by_trial(
     budget: float,
     seed: int,
     checkpoint: Callable[[str], TrainingCheckpoint | None] = lambda name: None,
+    targets: Sequence[Target] = (),
 ) -> Plan:
-    """Trains each plan's members for the same time; the plan whose members are right most often, size for size, wins.
+    """Trains each plan's members for the same time; the plan whose members are right most often wins.
+
+    They are compared size for size, or, where a bound is on work, at equal work.
 
     What the winner has learned is kept: its joint training goes on from there.
 
@@ -41,6 +46,7 @@ def best_by_trial(
         labelled: function (the plans) -> views and their soft labels; called where there is more than one plan.
         budget: seconds of the whole run.
         checkpoint: function (name of a training) -> where it is kept how far it came.
+        targets: the bounds.
 
     Raises:
         InputError: `training.diverged`, where every plan's training did.
@@ -83,7 +89,7 @@ def best_by_trial(
         tried.append(run)
     if diverged and not found:
         raise diverged
-    means = scores([([cost.size_bytes for cost in plan.costs], accuracies) for plan, accuracies, _ in found])
+    means = scores([(taken(plan.costs, targets), accuracies) for plan, accuracies, _ in found])
     best = max(range(len(found)), key=lambda number: means[number])
     plan, _, trained = found[best]
     said = [
@@ -91,6 +97,7 @@ def best_by_trial(
         for mean, (plan, _, _), run in zip(means, found, tried, strict=True)
     ]
     others = ", ".join(said[:best] + said[best + 1 :]) or "none that could be trained"
-    reason = f"in a trial, size for size, {said[best]} of the validation images right against {others}"
+    how = "for equal work" if bounds_work(targets) else "size for size"
+    reason = f"in a trial, {how}, {said[best]} of the validation images right against {others}"
     progress.note(f"{plan.words}: {reason}")
     return replace(plan, reason=reason, start="as built", parts=trained, trial_steps=tried[best].steps)

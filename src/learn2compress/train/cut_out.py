@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from learn2compress.graph.slices import Part, slices_from
 from learn2compress.train.batches import LabelledViews
@@ -22,8 +23,8 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     """The member with kernels of the widest and with batch norm and biases of the next wider trained member.
 
     Its batch-norm statistics are then taken anew (as for the switches of Yu et al., "Slimmable neural networks",
-    2019), and its classifier is fitted to the teacher's outputs by least squares; one that is no Dense with a bias
-    keeps its part of the widest's weights.
+    2019), and its classifier is fitted to the teacher's outputs by least squares, with as large a share of zeros as
+    that of the next wider member has; one that is no Dense with a bias keeps its part of the widest's weights.
 
     Args:
         part: the member, which may take images of another size; its model is not changed.
@@ -37,5 +38,10 @@ def cut_out(part: Part, trained: Sequence[Part], batches: LabelledViews) -> kera
     seen = batches.of_size(model.input_shape[1:3])
     recalibrate(model, (seen.batch(number)[0] for number in range(RECALIBRATED_BATCHES)))
     if has_linear_head(model):
-        fit_heads(JointFamily([model], 1.0, 0.0), seen, RIDGE)
+        fit_heads(JointFamily([model], 1.0, 0.0), seen, RIDGE, _zeros_in_head(trained[-1].model))
     return model
+
+
+def _zeros_in_head(model: keras.Model) -> float:
+    """Share of zeros among the weights of the classifier, where it is one that can be fitted."""
+    return float((np.asarray(model.layers[-1].kernel) == 0).mean()) if has_linear_head(model) else 0.0

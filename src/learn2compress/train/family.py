@@ -18,7 +18,7 @@ from learn2compress.train.joint import JointFamily
 from learn2compress.train.optimizers import slowed
 from learn2compress.train.pace import PlanSteps
 from learn2compress.train.settings import TrainingSettings, optimizer_for
-from learn2compress.train.sparsity import MagnitudeMasks
+from learn2compress.train.sparsity import MagnitudeMasks, kernels_of
 from learn2compress.train.trainable import trainable
 from learn2compress.train.whitening import whiten_stems
 
@@ -78,7 +78,7 @@ def joint_training(
         fit_heads(family, batches)
     elif not begun and start == "stems":
         whiten_stems(members, batches.batch(0)[0])
-    masks = MagnitudeMasks(family.student_variables, sparsity)
+    masks = MagnitudeMasks(kernels_of(members, family.student_variables), sparsity)
     steps = begun.steps if begun else plan_steps(seconds, time_joint_step(family, batches), len(batches))
     if seconds and not begun:
         # Building the step takes up to a minute. Where it took all the time, the fewest steps are trained.

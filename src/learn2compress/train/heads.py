@@ -28,10 +28,10 @@ def has_linear_head(model: keras.Model) -> bool:
     return isinstance(last, keras.layers.Dense) and last.use_bias and len(last.input.shape) == 2
 
 
-def fit_heads(family: JointFamily, batches: LabelledViews, strength: float = RIDGE) -> None:
+def fit_heads(family: JointFamily, batches: LabelledViews, strength: float = RIDGE, zeros: float = 0.0) -> None:
     """Sets each member's last layer, a Dense on pooled features (n, c), from the features and the soft labels.
 
-    The heads must be the members' own: see `graph.trunk.build_trunk`.
+    The heads must be the members' own: see `graph.trunk.build_trunk`. `strength` and `zeros` as for `ridge`.
     """
     extractor = family.head_inputs()
     features: list[list[Array]] = [[] for _ in family.members]
@@ -45,15 +45,30 @@ def fit_heads(family: JointFamily, batches: LabelledViews, strength: float = RID
     logits = np.concatenate(targets).astype(np.float64)
     logits -= logits.mean(axis=1, keepdims=True)
     for member, found in zip(family.members, features, strict=True):
-        kernel, bias = ridge(np.concatenate(found), logits, strength)
+        kernel, bias = ridge(np.concatenate(found), logits, strength, zeros)
         member.layers[-1].set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
 
 
-def ridge(features: Array, targets: Array, strength: float) -> tuple[Array, Array]:
-    """Kernel (c, k) and bias (k,) that map features (n, c) to targets (n, k) with least squared error."""
+def ridge(features: Array, targets: Array, strength: float, zeros: float = 0.0) -> tuple[Array, Array]:
+    """Kernel (c, k) and bias (k,) that map features (n, c) to targets (n, k) with least squared error.
+
+    Args:
+        features, targets: of as many images.
+        strength: of the regularization, relative to the number of images.
+        zeros: share of the kernel's weights that become zero: those that move the targets least. The others are
+            fitted once more without them.
+    """
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
     x = (features - mean) / deviation
     center = targets.mean(axis=0)
     gram = x.T @ x + strength * len(x) * np.eye(x.shape[1])
-    kernel = np.linalg.solve(gram, x.T @ (targets - center)) / deviation[:, None]
+    right = x.T @ (targets - center)
+    kernel = np.linalg.solve(gram, right)
+    if gone := round(zeros * kernel.size):
+        kept = np.ones(kernel.size, bool)
+        kept[np.argpartition(np.abs(kernel), gone - 1, axis=None)[:gone]] = False
+        kernel = np.zeros_like(kernel)
+        for column, rows in enumerate(kept.reshape(kernel.shape).T):
+            kernel[rows, column] = np.linalg.solve(gram[np.ix_(rows, rows)], right[rows, column])
+    kernel /= deviation[:, None]
     return kernel, center - mean @ kernel

@@ -19,7 +19,7 @@ from learn2compress.train.fit import Schedule, Trained, compile_family, fit, tim
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.pace import PlanSteps
 from learn2compress.train.settings import TrainingSettings
-from learn2compress.train.sparsity import ZeroMasks
+from learn2compress.train.sparsity import ZeroMasks, kernels_of
 from learn2compress.train.trainable import plain
 
 Outputs = NDArray[np.float32]
@@ -73,7 +73,7 @@ def quantization_aware_training(
     peak = settings.quantization_peak
     compile_family(family, keras.optimizers.Adam(peak, beta_2=0.99))
     # Before the checkpoint is read: in it, zeros may have been moved by the last step.
-    zeros = ZeroMasks(family.trainable_variables if keep_zeros else ())
+    zeros = ZeroMasks(kernels_of(members, family.trainable_variables) if keep_zeros else ())
     begun = checkpoint.load(family) if checkpoint else None
     if begun and begun.finished:
         return Trained.of(begun, batches)

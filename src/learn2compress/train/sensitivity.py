@@ -7,6 +7,7 @@ wrong by most in the groups that everything passes through; these show here, and
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,8 @@ def agreements(channels: Channels, scores: Scores, pixels: Any) -> dict[int, flo
     found = {}
     for index, values in scores.items():
         units = np.argsort(values, kind="stable")[: int(SILENCED_SHARE * len(values))]
-        remembered = list(_silenced(channels, index, units))
-        found[index] = float((_top_classes(model, inputs) == expected).mean())
-        for weight, value in remembered:
-            weight.assign(value)
+        with _silenced(channels, index, units):
+            found[index] = float((_top_classes(model, inputs) == expected).mean())
     return found
 
 
@@ -51,18 +50,27 @@ def least_shares(found: dict[int, float]) -> dict[int, float]:
     }
 
 
-def _silenced(channels: Channels, index: int, units: NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
-    """Sets all weights of the units to zero; gives each changed variable with its value before."""
-    for layer in channels.graph.layers:
-        for (position, axis), along in channels.axes.get(id(layer), {}).items():
-            places = np.flatnonzero((along.group == index) & np.isin(along.unit, units))
-            weight = layer.weights[position]
-            if len(places) and not weight.path.endswith("moving_variance"):
-                before = np.asarray(weight)
-                after = before.copy()
-                after[(slice(None),) * (axis % before.ndim) + (places,)] = 0
-                weight.assign(after)
-                yield weight, before
+@contextmanager
+def _silenced(channels: Channels, index: int, units: NDArray[np.int64]) -> Iterator[None]:
+    """Within it all weights of the units are zero; afterwards, and after an error, they are what they were."""
+    before: dict[int, tuple[Any, NDArray[Any]]] = {}
+    try:
+        for layer in channels.graph.layers:
+            for (position, axis), along in channels.axes.get(id(layer), {}).items():
+                places = np.flatnonzero((along.group == index) & np.isin(along.unit, units))
+                weight = layer.weights[position]
+                if len(places) and not weight.path.endswith("moving_variance"):
+                    values = np.asarray(weight)
+                    # A kernel that takes and makes channels of one group comes here twice, and is no longer what it
+                    # was the second time.
+                    before.setdefault(id(weight), (weight, values))
+                    silent = values.copy()
+                    silent[(slice(None),) * (axis % silent.ndim) + (places,)] = 0
+                    weight.assign(silent)
+        yield
+    finally:
+        for weight, values in before.values():
+            weight.assign(values)
 
 
 def _top_classes(model: Any, inputs: Any) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ stands still for the last part. It makes the download smaller (zeros zip well) a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -24,11 +24,30 @@ FEWEST_WEIGHTS = 1000
 LEFT = 0.5
 # The masks follow the schedule in steps of this share: ranking all weights at each step would cost too much.
 STEP = 0.02
+# Attention is made of the last ones; the twins that round in training are of these classes too.
+WITH_KERNELS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+)
 
 
-def kernels_of(variables: Sequence[Any]) -> list[Any]:
-    """The variables of which single weights can go: matrices and beyond."""
-    return [variable for variable in variables if len(variable.shape) >= 2]
+def kernels_of(models: Iterable[keras.Model], among: Sequence[Any]) -> list[Any]:
+    """The variables of which single weights can go: kernels, each once, and of no other layer.
+
+    Other variables may have as many axes: the slopes of a PReLU that shares them over no axis are (h, w, c), and
+    begin as zeros.
+
+    Args:
+        models: that the layers are in.
+        among: the variables that come into question.
+    """
+    layers = [layer for model in models for layer in model._flatten_layers()]
+    kernels = {id(layer.kernel): layer.kernel for layer in layers if isinstance(layer, WITH_KERNELS)}
+    known = {id(variable) for variable in among}
+    return [kernel for number, kernel in kernels.items() if number in known]
 
 
 def zeros_by_kernel(kernels: Sequence[Any], sparsity: float) -> list[float]:
@@ -60,14 +79,14 @@ class MagnitudeMasks:
     """Keeps the weights that are smallest in their kernel at zero while training moves the others.
 
     Args:
-        variables: trained ones; the kernels among them are masked.
+        kernels: trained ones; see `kernels_of`.
         sparsity: share of zeros in all kernels together at the end, 0..1; see `zeros_by_kernel`.
     """
 
-    def __init__(self, variables: Sequence[Any], sparsity: float) -> None:
+    def __init__(self, kernels: Sequence[Any], sparsity: float) -> None:
         self.sparsity = sparsity
-        found = kernels_of(variables)
-        masked = [(k, share) for k, share in zip(found, zeros_by_kernel(found, sparsity), strict=True) if share > 0]
+        shares = zeros_by_kernel(kernels, sparsity)
+        masked = [(kernel, share) for kernel, share in zip(kernels, shares, strict=True) if share > 0]
         self._kernels = [kernel for kernel, _ in masked]
         self._shares = [share for _, share in masked]
         self._masks: list[Any] = [1.0] * len(masked)
@@ -96,11 +115,11 @@ class ZeroMasks:
     """Keeps the weights that are zero now at zero, in kernels of any size: slices may be small.
 
     Args:
-        variables: trained ones.
+        kernels: trained ones; see `kernels_of`.
     """
 
-    def __init__(self, variables: Sequence[Any]) -> None:
-        self._kernels = kernels_of(variables)
+    def __init__(self, kernels: Sequence[Any]) -> None:
+        self._kernels = list(kernels)
         self._masks = [ops.cast(ops.not_equal(kernel, 0), kernel.dtype) for kernel in self._kernels]
 
     def apply(self) -> None:
@@ -121,5 +140,5 @@ def _largest(kernel: Any, share: float) -> Any:
 
 def zero_share(model: keras.Model) -> float:
     """Share of zeros among the weights of the model's kernels."""
-    kernels = [np.asarray(kernel) for kernel in kernels_of(model.trainable_variables)]
+    kernels = [np.asarray(kernel) for kernel in kernels_of([model], model.trainable_variables)]
     return float(sum((k == 0).sum() for k in kernels) / max(1, sum(k.size for k in kernels)))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from learn2compress.graph import walk
+
 # oneDNN normalizes bfloat16 of other multiples eight times as slowly as float32 (`benchmarks/batch_norm.py`).
 _BFLOAT16_CHANNELS = 16
 
@@ -50,7 +52,7 @@ def trainable(model: keras.Model, dtype: str, momentum: float) -> keras.Model:
 
     def clone(layer: Any) -> Any:
         config = {**layer.get_config(), "dtype": "float32" if layer.name == last else dtype}
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.center and layer.scale:
+        if _is_fusible(layer):
             if keras.backend.backend() == "tensorflow" and layer.gamma.shape[0] % _BFLOAT16_CHANNELS:
                 config["dtype"] = "float32"
             return FusedBatchNormalization.from_config({**config, "momentum": momentum})
@@ -59,6 +61,13 @@ def trainable(model: keras.Model, dtype: str, momentum: float) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _is_fusible(layer: Any) -> bool:
+    """Whether it is a batch norm that TensorFlow's fused kernel computes: by the channel, with both vectors."""
+    return isinstance(layer, keras.layers.BatchNormalization) and bool(
+        layer.center and layer.scale and walk.is_by_channel(layer)
+    )
 
 
 def plain(model: keras.Model) -> keras.Model:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from learn2compress.core.dataset import Images, ImageSplit
+from learn2compress.core.framing import SQUEEZE
 
 # Below this size objects fill the frame: shifting keeps them whole, cropping would not.
 LARGEST_SHIFTED = 64
@@ -70,7 +71,8 @@ class Views:
     """The views of one split.
 
     In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to an eighth;
-    all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized.
+    all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized. Of images that are squeezed into
+    the input's shape it is the squeezed image that is cropped so: what is cut out is squeezed as much as the whole.
     """
 
     def __init__(self, split: ImageSplit, spec: ViewSpec) -> None:
@@ -89,7 +91,11 @@ class Views:
     @property
     def recipe(self) -> dict[str, object]:
         """Everything that determines the views beside the images, but for how many there are and their names."""
-        kind = {"shift": SHIFT_SHARE} if self.shifts else {"area": CROP_AREA, "aspect": CROP_ASPECT}
+        kind: dict[str, object] = {"shift": SHIFT_SHARE}
+        if not self.shifts:
+            kind = {"area": CROP_AREA, "aspect": CROP_ASPECT}
+            if self.split.framing == SQUEEZE:  # others are named as ever: their labels stay of use
+                kind["framing"] = SQUEEZE
         spec = self.spec
         return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
 
@@ -164,6 +170,8 @@ class Views:
         low, high = CROP_AREA
         area = (low + (high - low) * randoms[0]) * height * width
         aspect = np.exp(np.log(CROP_ASPECT[0]) + randoms[1] * np.log(CROP_ASPECT[1] / CROP_ASPECT[0]))
+        if self.split.framing == SQUEEZE:
+            aspect *= width / height
         crop_w = min(width, np.sqrt(area * aspect))
         crop_h = min(height, np.sqrt(area / aspect))
         left, top = randoms[2] * (width - crop_w), randoms[3] * (height - crop_h)

@@ -30,6 +30,19 @@ class Names:
 
 
 @dataclass(frozen=True)
+class OwnWords:
+    """What a file says of itself beside what it computes, which may be wrong.
+
+    Attributes:
+        labels: a name for each output; empty where it names none.
+        preprocess: what it wants done to pixels; None where it does not say.
+    """
+
+    labels: tuple[str, ...] = ()
+    preprocess: Preprocessing | None = None
+
+
+@dataclass(frozen=True)
 class BlackBox:
     """A model that can be asked, but not looked into.
 

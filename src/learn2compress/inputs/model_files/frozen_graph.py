@@ -17,6 +17,8 @@ from learn2compress.inputs.wording import listed
 
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 _VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
+# What makes scores: operations with weights.
+_LAYERS = ("MatMul", "Conv2D")
 
 
 def check_frozen_graph(path: Path) -> None:
@@ -136,7 +138,21 @@ def _like_scores(tensor: Any) -> bool:
     if tensor.shape.rank is None or tensor.shape.rank < 2:
         return False
     _, *middle, last = tensor.shape.as_list()
-    return last is not None and last > 1 and all(n == 1 for n in middle)
+    return last is not None and all(n == 1 for n in middle) and (last > 1 or (last == 1 and _made_single(tensor)))
+
+
+def _made_single(tensor: Any) -> bool:
+    """Whether one number an image is all that its layer makes: no largest or mean of several scores."""
+    seen, waiting = {tensor.op}, [tensor.op]
+    while waiting:
+        operation = waiting.pop(0)
+        if operation.type in _LAYERS:
+            shape = operation.outputs[0].shape
+            return shape.rank is not None and shape[-1] == 1
+        makers = [taken.op for taken in operation.inputs if taken.op not in seen]
+        seen.update(makers)
+        waiting += makers
+    return False
 
 
 def _check_part(graph: Any, source: str, target: str, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -42,7 +42,7 @@ def _checked(path: Path) -> tuple[int, list[Path]]:
         raise damaged(path, "it holds no ONNX graph")
     folder = path.absolute().parent.resolve()  # as what lies in it is, below
     files: set[Path] = set()
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         for entry in tensor.external:
             if entry.key == "location":
                 place = PurePosixPath(entry.value.replace("\\", "/"))
@@ -64,17 +64,30 @@ def _checked(path: Path) -> tuple[int, list[Path]]:
     return weights, sorted(files)
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor in the graph and in the graphs that its operations hold."""
-    waiting = [graph]
-    while waiting:
-        one = waiting.pop()
-        yield from one.initializer
-        for node in one.node:
-            for attribute in node.attribute:
-                if attribute.HasField("tensor"):
-                    yield attribute.tensor
-                waiting += [*attribute.graphs, *([attribute.graph] if attribute.HasField("graph") else [])]
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor of the model: of its graph, of those that operations hold, and of its functions."""
+    graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    attributes = [attribute for function in model.functions for attribute in function.default]
+    while graphs or nodes or attributes:
+        while graphs:
+            graph = graphs.pop()
+            nodes += graph.node
+            yield from graph.initializer
+            yield from _parts(graph.sparse)
+        while nodes:
+            attributes += nodes.pop().attribute
+        while attributes:
+            attribute = attributes.pop()
+            yield from (attribute.tensor, *attribute.tensors)  # one that is not there names no file
+            yield from _parts([attribute.sparse, *attribute.sparses])
+            graphs += [*attribute.graphs, *([attribute.graph] if attribute.HasField("graph") else [])]
+
+
+def _parts(sparse: Iterable[Any]) -> Iterator[Any]:
+    """The two tensors that each sparse one is made of."""
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
 
 
 def load_onnx(path: Path, names: Names) -> BlackBox:

@@ -104,7 +104,7 @@ def image_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
 
 
 def class_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
-    """The output that holds one score a class.
+    """The output that holds one score a class; where there is none, that of a yes/no model, a single score.
 
     Args:
         ports: all outputs.
@@ -116,7 +116,8 @@ def class_port(ports: Sequence[Port], wanted: str, model: str) -> Port:
     """
     if wanted:
         return _named(ports, wanted, model, "output")
-    fitting = [port for port in ports if _may_be_scores(port)]
+    scored = [port for port in ports if _may_be_scores(port)]
+    fitting = [port for port in scored if not _is_single(port)] or scored
     if len(fitting) > 1:
         raise InputError(
             "teacher.many_outputs",
@@ -165,9 +166,12 @@ def _may_be_scores(port: Port) -> bool:
     if port.dtype not in FLOATS and not port.scale:
         return False
     shape = port.shape
-    if shape is None:
-        return True
-    return len(shape) >= 2 and (shape[-1] is None or shape[-1] > 1) and all(n == 1 for n in shape[1:-1])
+    return shape is None or (len(shape) >= 1 and shape[-1] != 0 and all(n == 1 for n in shape[1:-1]))
+
+
+def _is_single(port: Port) -> bool:
+    """Whether it holds one number an image: (n, 1), or (n,)."""
+    return port.shape is not None and (len(port.shape) == 1 or port.shape[-1] == 1)
 
 
 def _named(ports: Sequence[Port], wanted: str, model: str, end: str) -> Port:

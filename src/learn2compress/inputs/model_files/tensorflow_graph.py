@@ -13,7 +13,11 @@ from learn2compress.core.errors import InputError
 from learn2compress.inputs.model_files.black_box import BlackBox, box_runner
 from learn2compress.inputs.model_files.ports import ImageForm, Port
 from learn2compress.inputs.preprocessing import RAW
+from learn2compress.inputs.runner import Runner
 from learn2compress.inputs.wording import shortened
+
+# In what TensorFlow says where it has no operation for channels first: "only supports the NHWC tensor format".
+_LAST_ONLY = "NHWC"
 
 
 def port_of(tensor: Any, name: str) -> Port:
@@ -44,18 +48,41 @@ def graph_box(
         if not dtype.is_floating:
             values = tf.clip_by_value(tf.round(values), dtype.min, min(dtype.max, 255))
         outputs = function(tf.cast(values, dtype))
-        return tf.reshape(outputs, (-1, outputs.shape[-1])) if outputs.shape.rank != 2 else outputs
+        # (n, 1, 1, classes), as a last convolution gives, or (n,), of a single score.
+        classes = outputs.shape[-1] if outputs.shape.rank > 1 else 1
+        return tf.reshape(outputs, (-1, classes)) if outputs.shape.rank != 2 else outputs
 
     return BlackBox(
         kind,
         form,
         digest,
-        box_runner(call, form, name),
+        _telling_of_layout(box_runner(call, form, name), name),
         preprocess=None if np.dtype(form.port.dtype).kind == "f" else RAW,
         parameters=parameters,
         # The converter wants a batch of one.
         symbolic=symbolic if form.batch in (None, 1) else None,
     )
+
+
+def _telling_of_layout(run: Runner, name: str) -> Runner:
+    """The same, which says so where operations have the channels first and TensorFlow can't run them."""
+
+    def told(images: NDArray[np.float32]) -> NDArray[Any]:
+        try:
+            return run(images)
+        except InputError as error:
+            cause = error.__cause__
+            if cause is None or _LAST_ONLY not in str(cause):
+                raise
+            raise InputError(
+                "teacher.channels_first",
+                f"{name} computes with the channels first (NCHW), which TensorFlow can't do on this processor "
+                f"({shortened(cause)}).",
+                "export it to ONNX, which runs in either layout; or export the model with the channels last (NHWC): "
+                "data_format='channels_last' in Keras, 'NHWC' in TensorFlow; kernels have the same shape.",
+            ) from error
+
+    return told
 
 
 def load_failed(path: Path, error: Exception) -> InputError:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 _MOST_CLASSES = 40  # rows; where there are more, those with the most and the fewest images are shown
+_MOST_BROKEN = 50  # that are named
 
 
 def data_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -47,12 +48,12 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "balance", f"each class has {most['images']:,} images"
     else:
         said = f"{most['class']} has {most['images']:,} images, {fewest['class']} {fewest['images']:,}"
-        yield "balance", f"{said}: {balance['ratio']:g} times as many"
+        yield "balance", f"{said}: {balance['ratio']:g} times as many" if fewest["images"] else said
     yield "height x width", ", ".join(f"{which} {size[0]} x {size[1]}" for which, size in sizes.items())
     for key in ("formats", "modes"):
         yield key, ", ".join(f"{name} {number:,}" for name, number in found[key].items())
     broken = found["broken"]
-    yield "broken", f"{broken['images']:,}" + "".join(f"\n{name}" for name in broken["named"])
+    yield "broken", "\n".join([f"{broken['images']:,}", *_some(broken["named"])])
     for part, pair in found["duplicates"]["within"].items():
         if pair["exact"] or pair["near"]:
             yield f"twice in {part}", _duplicates(pair)
@@ -68,6 +69,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "other labels", said
     for note in found["notes"]:
         yield "note", note
+
+
+def _some(names: list[str]) -> list[str]:
+    more = len(names) - _MOST_BROKEN
+    return names if more <= 0 else [*names[:_MOST_BROKEN], f"and {more:,} more, which --json names"]
 
 
 def _duplicates(pair: Mapping[str, Any]) -> str:

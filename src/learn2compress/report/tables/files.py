@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from learn2compress.core.framing import CROP
 from learn2compress.core.units import show_bytes, show_count
 
 
@@ -43,6 +44,7 @@ def files_tables(found: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]
 def accuracy_lines(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     """What `inspection.evaluate_file` found: the accuracy, and of each class."""
     fed = "" if found["preprocessing"] == "raw" else f", pixels prepared by {found['preprocessing']}"
+    fed += "" if found["framing"] == CROP else ", squeezed into the input's shape"
     yield Text(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({found['split']}){fed}")
     for name, value in found["per_class"].items():
         yield Text(f"  {'–' if value is None else f'{100 * value:5.1f} %'}  {name}")
