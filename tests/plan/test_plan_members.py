@@ -23,6 +23,7 @@ from learn2compress.plan.members import (
     largest_by_default,
     largest_with_room,
     largest_within,
+    leave_bytes_unused,
     next_larger,
     widest_member,
     within,
@@ -171,6 +172,24 @@ def test_a_member_of_other_proportions_stands_alone_where_no_other_is_within_the
 )
 def test_other_proportions_are_looked_at_only_for_bounds_on_size_and_work(texts: list[str], expected: bool) -> None:
     assert bounds_work_and_size(parsed(texts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["size<=1MB"], False),  # larger than all that can be built: nothing would fill it
+        (["size<=100KB"], True),
+        (["size<=54KB"], False),
+        (["size<=54KB", "size<=100KB"], True),
+        (["size<=10KB"], False),  # nothing is within it
+        (["macs<=500K"], False),
+    ],
+)
+def test_a_bound_on_size_leaves_bytes_unused_where_the_next_smaller_member_is_far_below(
+    texts: list[str], expected: bool
+) -> None:
+    ladder = [candidate(1, 20_000, 10**5), candidate(2, 50_000, 10**6), candidate(3, 200_000, 10**7)]
+    assert leave_bytes_unused(ladder, parsed(texts)) == expected
 
 
 @pytest.mark.parametrize(

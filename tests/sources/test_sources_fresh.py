@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from learn2compress.core.target import Target, bound_sets
-from learn2compress.plan.members import choose_members, widest_member, within
+from learn2compress.plan.members import choose_members, leave_bytes_unused, widest_member, within
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -51,6 +51,19 @@ def test_all_members_nest_in_the_first_and_are_as_many_as_without_other_proporti
 def test_the_widest_member_makes_use_of_the_bytes_it_may_take(source: Any, size: int) -> None:
     widest = widest_member(source.candidates(), [Target.parse(f"size<={size}")], 1e5)
     assert 0.79 * size <= widest.cost.size_bytes <= size
+
+
+@given(size=st.integers(50_000, 280_000))
+@example(size=98_496)
+def test_a_narrower_member_makes_use_of_the_bytes_it_may_take(source: Any, size: int) -> None:
+    wides, bounds = source.candidates(), [Target.parse("size<=316000"), Target.parse(f"size<={size}")]
+    widest = widest_member(wides, bounds, 1e5)
+    candidates, uneven = source.narrower(widest, wides), source.uneven(widest)
+    offered = uneven if leave_bytes_unused(candidates, bounds) else []
+    chosen = choose_members(candidates, bounds, 2, 1e5, offered)
+    # Of two of nearly one size the one that does more work is taken.
+    assert 0.85 * size <= chosen[-1].cost.size_bytes <= size
+    assert chosen[0].cost == widest.cost
 
 
 def test_planning_leaves_what_the_caller_has_set_in_keras(source: Any) -> None:

@@ -27,6 +27,8 @@ SIZE_WORDS = ("large", "medium", "small", "tiny", "micro")
 DEFAULT_SPREAD = 5.0
 # Where nothing bounds their cost, members are this many times smaller than the one before at least, on average.
 LEAST_STEP = 1.2
+# Of the bytes that a bound on size lets a member have, it should use this share.
+WELL_USED = 0.9
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,21 @@ def most_within(candidates: Sequence[Candidate], *targets: Target) -> Candidate 
 def bounds_work_and_size(targets: Sequence[Target]) -> bool:
     """Whether some member must keep to a bound on size and to one on work, which ask for different proportions."""
     return any({"size"} < {target.metric for target in bounds} for bounds in _planned_sets(targets))
+
+
+def leave_bytes_unused(candidates: Sequence[Candidate], targets: Sequence[Target]) -> bool:
+    """Whether for some bound on size the nearest candidate is far below it, so large are their steps there.
+
+    Args:
+        candidates: each of which contains what is smaller.
+        targets: the bounds.
+    """
+    for bounds in _planned_sets(targets):
+        most = min((target.bound for target in bounds if target.metric == "size"), default=math.inf)
+        sizes = [_size(c) for c in candidates if all(within(c, target) for target in bounds)]
+        if sizes and WELL_USED * most > max(sizes) and most < max(map(_size, candidates)):
+            return True
+    return False
 
 
 def widest_member(candidates: Sequence[Candidate], targets: Sequence[Target], largest_bytes: float) -> Candidate:

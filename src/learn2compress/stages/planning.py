@@ -25,6 +25,7 @@ from learn2compress.plan.members import (
     choose_members,
     largest_by_default,
     largest_with_room,
+    leave_bytes_unused,
     next_larger,
     widest_member,
     within,
@@ -190,7 +191,8 @@ def plan_family(
                 base = next(c for c in wides if c.spec.name == widest)
                 narrows[widest] = source.narrower(base, wides), source.uneven(base)
             candidates, uneven = (estimated(some) for some in narrows[widest])
-            offered = uneven if bounds_work_and_size(options.targets) else []
+            wanted = bounds_work_and_size(options.targets) or leave_bytes_unused(candidates, options.targets)
+            offered = uneven if wanted else []
             chosen = choose_members(candidates, options.targets, options.students, largest, offered)
             filed = [rehearsal.filed(candidate) for candidate in stage.track(chosen)]
             costs.measure(chosen)
