@@ -14,7 +14,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the slow tests too"
 	@echo "make check      format, lint, types, import layers"
-	@echo "make bench      rerun the measured claims (hours)"
+	@echo "make bench      rerun the measured claims (a day)"
 
 demo: $(STAMP)
 	$(BIN)/l2c demo --out demo-family
@@ -52,15 +52,15 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/channel_multiples.py
 	$(BIN)/python benchmarks/students.py
 	$(BIN)/python benchmarks/cifar10_hour.py
-	$(BIN)/python benchmarks/joint.py
-	$(BIN)/python benchmarks/distiller.py
+	$(BIN)/python benchmarks/joint.py --epochs 8
+	$(BIN)/python benchmarks/distiller.py --images 8000 --epochs 4 --more-epochs 7
 	$(BIN)/python benchmarks/kill_resume.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/waiting.py
-# What has to fetch other packages or a machine comes last: it ends in an error where that can't be had.
-	$(BIN)/python benchmarks/arm.py
-	$(BIN)/python benchmarks/pruning_torch.py
+# What has to fetch a machine or packages ends in an error where that can't be had; the next one runs all the same.
+	-$(BIN)/python benchmarks/arm.py
+	-$(BIN)/python benchmarks/pruning_torch.py
 
 # Only the locks decide what is installed; the package itself is installed without dependencies.
 $(BIN)/python:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,16 +91,40 @@ def interpreter_with(name: str, *requirements: str) -> Path | None:
     return python
 
 
-def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes what was measured to `results/NAME.json`, with the command and the host."""
+def write_result(name: str, command: str, **measured: Any) -> None:
+    """Writes what was measured to `results/NAME.json`, with the command, the time and the host."""
     result = {
         "benchmark": name,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": rows,
+        **measured,
         "environment": environment().model_dump(),
     }
     (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def host_words(environment: Mapping[str, Any]) -> str:
+    """The host of a result in a few words, by its `environment`.
+
+    Which instructions a processor has stands in its name since 26 November 2026: hosts of one name differ by several
+    times in what they are for.
+    """
+    processor = environment["processor"]
+    told = processor if " with " in processor else f"{processor} (instructions not recorded)"
+    return f"{told}, {environment['cores']} cores"
+
+
+def write_part(name: str, parts: str, key: str, part: dict[str, Any]) -> dict[str, Any]:
+    """Writes one part of a result to `results/NAME.json`, under `parts` and its key; the others stay as they are.
+
+    Returns:
+        All parts by their keys.
+    """
+    path = HERE / "results" / f"{name}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: dict[str, Any] = {**before.get(parts, {}), key: part}
+    path.write_text(json.dumps({"benchmark": name, parts: found}, indent=1) + "\n", encoding="utf-8")
+    return found
 
 
 def main(

@@ -14,14 +14,13 @@ import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what 
 import argparse
 import gc
 import inspect
-import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from _harness import write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -130,8 +129,7 @@ def main() -> None:
     console.print(table(rows))
     failed = [row["model"] for row in rows if not passes(row)]
     if not only:
-        path = Path(__file__).resolve().parent / "results" / "applications.json"
-        path.write_text(json.dumps({"keras": keras.__version__, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        write_result("applications", "python benchmarks/applications.py", rows=rows)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

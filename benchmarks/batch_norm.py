@@ -12,18 +12,16 @@ from __future__ import annotations
 import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
 
 import argparse
-import json
 import time
 from statistics import median
 from typing import Any
 
 import keras
 import numpy as np
-from _harness import HERE
+from _harness import write_result
 from rich.console import Console
 from rich.table import Table
 
-from learn2compress.measure.host import environment
 from learn2compress.students.convnet import base, build_student
 from learn2compress.train.joint import JointFamily
 from learn2compress.train.trainable import FusedBatchNormalization, trainable
@@ -86,14 +84,7 @@ def main() -> None:
         rows.append({"dtype": dtype, "batch_norm": norm, "images_per_second": round(rate), "ratio": round(ratio, 3)})
         table.add_row(dtype, norm, f"{rate:.0f}", f"{ratio:.2f}")
     Console().print(table)
-    found = {
-        "benchmark": "batch_norm",
-        "command": f"python benchmarks/batch_norm.py --rounds {rounds}",
-        "environment": environment().model_dump(),
-        "batch": BATCH,
-        "rows": rows,
-    }
-    (HERE / "results" / "batch_norm.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_result("batch_norm", f"python benchmarks/batch_norm.py --rounds {rounds}", batch=BATCH, rows=rows)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
 
-import json
 import tempfile
 from pathlib import Path
 
 import keras
-from _harness import HERE
+from _harness import write_result
 from keras import layers
 from rich.console import Console
 from rich.table import Table
 
 from learn2compress.export.convert import to_int8
 from learn2compress.graph.cost import model_cost
-from learn2compress.measure.host import environment
 from learn2compress.measure.latency import latencies
 from learn2compress.train.quantize import quantization_ready, with_probabilities
 
@@ -67,8 +65,7 @@ def main() -> None:
         cells = [found[kind][channels] for kind in KINDS]
         table.add_row(str(channels), *(f"{c['milliseconds']:.4f} ({c['nanoseconds_per_kmac']:.1f})" for c in cells))
     Console().print(table)
-    result = {"benchmark": "channel_multiples", "latency": found, "environment": environment().model_dump()}
-    (HERE / "results" / "channel_multiples.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result("channel_multiples", "python benchmarks/channel_multiples.py", latency=found)
 
 
 if __name__ == "__main__":

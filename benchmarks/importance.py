@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
 
-import json
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from _harness import HERE, find_data, find_teachers
+from _harness import find_data, find_teachers, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +29,6 @@ from learn2compress.graph.pruned_cost import pruned_cost
 from learn2compress.graph.surgery import prune
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import load_teacher
-from learn2compress.measure.host import environment
 from learn2compress.plan.pruning import PruningOrder, pruning_order
 from learn2compress.sources.prunings import TeacherPrunings
 from learn2compress.train.importance import MEASURES, normalized
@@ -132,16 +129,14 @@ def main() -> None:
         shown = ("-" if value is None else f"{100 * value:.1f}" for value in row["accuracy"])
         table.add_row(row["measure"], *shown, f"{row['seconds']:.0f}")
     Console().print(table)
-    result = {
-        "benchmark": "importance",
-        "command": "python benchmarks/importance.py",
-        "judged_images": JUDGED * BATCH,
-        "validation_images": len(dataset.validation),
-        "macs_ratios": RATIOS,
-        "environment": environment().model_dump(),
-        "rows": rows,
-    }
-    Path(HERE / "results" / "importance.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(
+        "importance",
+        "python benchmarks/importance.py",
+        judged_images=JUDGED * BATCH,
+        validation_images=len(dataset.validation),
+        macs_ratios=RATIOS,
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":

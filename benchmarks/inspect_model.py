@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _harness import COMMAND, write_rows
+from _harness import COMMAND, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -60,7 +60,7 @@ def main() -> None:
             table.add_row(name, f"{imported:.1f}", f"{inspected:.1f}", f"{beyond:.1f}", asked)
     models = " ".join(arguments.models)
     command = f"python benchmarks/inspect_model.py --rounds {arguments.rounds} --models {models}"
-    write_rows("inspect_model", command, rows)
+    write_result("inspect_model", command, rows=rows)
     Console().print(table)
 
 

@@ -3,8 +3,9 @@
     python benchmarks/joint.py [--epochs 4] [--counts 3 5] [--rounds 12] [--time-alone]
 
 (a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it. Steps are timed in turns
-(a, c, a, c, ...), so that the ratio holds on a busy machine. Accuracy is that of the float members on the 10,000 test
-images: its standard error is 0.3 points. `--time-alone` leaves it at the time of a step, which it prints.
+(a, c, a, c, ...), so that the ratio holds on a busy machine; `results/joint_time.json` has them by host.
+Accuracy, in `results/joint.json`, is that of the float members on the 10,000 test images: its standard error is 0.3
+points. `--time-alone` leaves it at the time of a step, and `joint.json` as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from _harness import HERE
+from _harness import HERE, host_words, write_part
 from _students import SIZE, Material, material, timed, trained
 from rich.console import Console
 from rich.table import Table
@@ -62,13 +63,53 @@ def step_seconds(
         # A step without the narrow members is the widest's alone: `tests/train/test_train_joint.py`.
         share = SETTINGS["students"].narrow_share
         found[count] = seconds["alone"], share * seconds["jointly"] + (1 - share) * seconds["alone"]
-        alone_seconds, joint_seconds = found[count]
-        print(
-            f"{count}: a step takes {joint_seconds:.3f} s, of the widest alone {alone_seconds:.3f} s: "
-            f"{joint_seconds / alone_seconds:.3f} times",
-            flush=True,
-        )
+        print(count, *found[count], flush=True)
     return found
+
+
+def described(made: Material, specs: list[MemberSpec]) -> list[dict[str, Any]]:
+    """What the members are: another base costs something else."""
+    costs = [model_cost(made.source.build(spec).model) for spec in specs]
+    return [
+        {
+            "name": spec.name,
+            "channels": spec.channels,
+            "blocks": spec.blocks,
+            "parameters": c.parameters,
+            "macs": c.macs,
+        }
+        for spec, c in zip(specs, costs, strict=True)
+    ]
+
+
+def keep_times(made: Material, seconds: dict[int, tuple[float, float]], rounds: int) -> None:
+    """Writes `results/joint_time.json` for this host, and prints all hosts there."""
+    rows = [
+        {
+            "members": count,
+            "specs": described(made, made.specs(count)),
+            "widest_alone_step_seconds": widest,
+            "step_seconds": jointly,
+            "step_ratio": jointly / widest,
+            "asked": MOST_TIME.get(count),
+        }
+        for count, (widest, jointly) in seconds.items()
+    ]
+    host = environment().model_dump()
+    counts = " ".join(map(str, seconds))
+    part = {
+        "command": f"python benchmarks/joint.py --time-alone --counts {counts} --rounds {rounds}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": host,
+        "rows": rows,
+    }
+    table = Table("host", "members", "the widest alone, ms", "all jointly, ms", "times as long", "asked")
+    for name, found in write_part("joint_time", "hosts", host_words(host), part).items():
+        for row in found["rows"]:
+            taken = (f"{1000 * row[key]:.0f}" for key in ("widest_alone_step_seconds", "step_seconds"))
+            asked = "" if row["asked"] is None else f"{row['asked']:.2f}"
+            table.add_row(name, str(row["members"]), *taken, f"{row['step_ratio']:.3f}", asked)
+    Console().print(table)
 
 
 def alone(made: Material, spec: MemberSpec, batches: LabelledViews, epochs: float) -> dict[str, Any]:
@@ -103,11 +144,7 @@ def compare(
     print(count, "jointly", own, flush=True)
     return {
         "members": count,
-        "specs": [
-            {"name": spec.name, "parameters": cost.parameters, "macs": cost.macs}
-            for spec in specs
-            for cost in [model_cost(made.source.build(spec).model)]
-        ],
+        "specs": described(made, specs),
         "alone": singles,
         "widest_alone_step_seconds": widest_alone,
         "jointly": own,
@@ -124,7 +161,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=4.0)
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5])
     parser.add_argument("--rounds", type=int, default=12, help="of timed steps")
-    parser.add_argument("--time-alone", action="store_true", help="train nothing")
+    parser.add_argument("--time-alone", action="store_true", help="train nothing, and leave joint.json as it is")
     parser.add_argument("--images", type=int, default=None, help="train on so many only")
     arguments = parser.parse_args()
     made = material(arguments.images)
@@ -133,6 +170,7 @@ def main() -> None:
         soft, _ = soft_labels(made.teacher, views, made.dataset.classes, Path(cache), SILENT)
         batches = LabelledViews(views, soft, SETTINGS["students"].batch_size, 0)
         seconds = step_seconds(made, arguments.counts, batches, arguments.rounds)
+        keep_times(made, seconds, arguments.rounds)
         if arguments.time_alone:
             return
         families = {count: made.specs(count) for count in arguments.counts}

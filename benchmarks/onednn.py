@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from _harness import find_teachers, write_rows
+from _harness import find_teachers, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -122,7 +122,7 @@ def main() -> None:
         rows.append({"case": case, "own": own, "onednn": onednn, "ratio": onednn / own})
         table.add_row(case, f"{own:.0f}", f"{onednn:.0f}", f"{onednn / own:.2f}")
 
-    write_rows("onednn", f"python benchmarks/onednn.py --rounds {arguments.rounds}", rows)
+    write_result("onednn", f"python benchmarks/onednn.py --rounds {arguments.rounds}", rows=rows)
     Console().print(table)
 
 

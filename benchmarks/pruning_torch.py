@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _harness import HERE, find_data, find_teachers, interpreter_with, write_rows
+from _harness import HERE, find_data, find_teachers, interpreter_with, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -63,7 +63,7 @@ def main() -> None:
     command_line = (
         f"python benchmarks/pruning_torch.py --epochs {epochs:g} --ratios {' '.join(map(str, arguments.ratios))}"
     )
-    write_rows("pruning_torch", command_line, rows)
+    write_result("pruning_torch", command_line, rows=rows)
     table = Table("fewer MACs", "parameters", "epochs", "s", "at once, %", "trained, %")
     for row in rows:
         shown = (f"{100 * row[key]:.2f}" for key in ("accuracy_pruned", "accuracy"))

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from _harness import COMMAND, find_data, find_teachers, write_rows
+from _harness import COMMAND, find_data, find_teachers, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -102,7 +102,7 @@ def main() -> None:
         f" --views {arguments.views} --from {arguments.route} --budget {arguments.budget} --seed {arguments.seed}"
         f" --data {arguments.data}"
     )
-    write_rows("sparsity", command, rows)
+    write_result("sparsity", command, rows=rows)
     asked = f"asked: {LEAST_SMALLER:g}x smaller zipped at {percent(LEAST_QUALITY, 0)} of the accuracy"
     table = Table(
         "sparsity", "zeros", ".tflite", "zipped", "smaller", "accuracy", "of the dense", "time", caption=asked

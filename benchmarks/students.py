@@ -210,6 +210,7 @@ def train(
         seconds=seconds,
         peak=case.settings.peak,
         schedule=Schedule(case.settings.warmup),
+        dtype=case.settings.dtype,
     )
     return family.release(), trained
 

@@ -1,4 +1,4 @@
-"""Prints the README's result tables from `results/*.json`.
+"""Prints the README's result tables from `results/*.json`, each with its host and how long was trained.
 
 python benchmarks/table.py
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from _harness import HERE, host_words
 
 from learn2compress.core.units import milliseconds, percent, show_bytes, show_count, show_duration
 
-RESULTS = Path(__file__).resolve().parent / "results"
 NAMES = {
     "cifar10_hour": "CIFAR-10, 32 px, ResNet-56",
     "clothing": "Clothing, 96 px, EfficientNet-Lite0",
@@ -53,10 +53,22 @@ def line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def told(result: dict[str, Any]) -> str:
+    """Where and when a family was made, and how long its members were trained."""
+    plan = result["plan"]
+    joint, tuning = plan["joint training"], plan["quantization-aware training"]
+    trained = f"{joint['epochs']:.3g} epochs jointly"
+    if tuning != "none":
+        trained += f" and {tuning['epochs']:.3g} quantization-aware"
+    if "dtype" in joint:
+        trained += f", in {joint['dtype']}"
+    return f"{host_words(result['environment'])}; {trained}; {result['created'][:10]}."
+
+
 def main() -> None:
     """Prints one table a benchmark."""
     for key, title in NAMES.items():
-        path = RESULTS / f"{key}.json"
+        path = HERE / "results" / f"{key}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -67,6 +79,7 @@ def main() -> None:
         print(line(["---"] * len(columns)))
         for model in result["models"]:
             print(line([shown(model, result["models"][0]) for shown in columns.values()]))
+        print(f"\n{told(result)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -19,7 +20,14 @@ import pytest
 from click.testing import CliRunner
 
 from learn2compress.cli import main
-from learn2compress.core.errors import EXIT_INPUT, EXIT_INTERRUPTED
+from learn2compress.core.errors import (
+    EXIT_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    InputError,
+    L2CError,
+    TargetsUnmetError,
+)
 from learn2compress.core.version import __version__
 
 HEAVY = ("tensorflow", "keras", "ai_edge_litert", "jax", "torch", "matplotlib")
@@ -83,8 +91,11 @@ MISTAKES = [
     (["--target", "quick"], "target.malformed"),
     (["--target", "size<=100KB", "--target", "speed<=1"], "target.unknown_metric"),
     (["--target", "size<=0"], "target.unsatisfiable"),
+    (["--target", "drop<=1"], "target.bounds_nothing"),
     (["--budget", "5s"], "option.budget"),
     (["--budget", "soon"], "units.malformed"),
+    (["--budget", "20"], "units.malformed"),
+    (["--budget", "1h30"], "units.malformed"),
     (["--students", "0"], "option.students"),
     (["--from", "scratch"], "option.route"),
     (["--seed", "-1"], "option.seed"),
@@ -242,23 +253,47 @@ def options() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def documentation() -> str:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+def synopses() -> dict[str, str]:
+    """What docs/cli.md says that each command takes: the first cells of its table, or of its rows in the last one.
+
+    What stands before the first section is for every command.
+    """
+    every, *sections = re.split(r"(?m)^## ", (ROOT / "docs/cli.md").read_text(encoding="utf-8"))
+    found = dict.fromkeys(main.commands, every)
+    for section in sections:
+        owner = re.match(r"`l2c (\w+)", section)
+        for cell in re.findall(r"(?m)^\| ((?:\\\||[^|\n])*) \|", section):
+            row = re.match(r"`l2c (\w+)", cell)
+            if command := row or owner:
+                found[command.group(1)] += f"\n{cell}"
+    return found
 
 
-def test_advice_on_inputs_names_only_options_there_are() -> None:
+def named(text: str) -> set[str]:
+    """The options that a text names."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text))
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_the_docs_name_the_options_of_each_command_where_they_tell_of_it(command: str) -> None:
+    taken = {option for name, option in options() if name == command}
+    assert named(synopses()[command]) == {*taken, "--json", "--help"}
+
+
+def test_advice_names_only_options_there_are() -> None:
     known = {option for _, option in options()}
-    for path in sorted((ROOT / "src/learn2compress/inputs").rglob("*.py")):
-        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", path.read_text(encoding="utf-8")))
-        assert named <= known, path.name
+    # What every command has; pip's; properties of the report's pages.
+    known |= {"--help", "--upgrade", "--plot", "--plot-font", "--plot-background"}
+    for path in sorted((ROOT / "src/learn2compress").rglob("*.py")):
+        assert named(path.read_text(encoding="utf-8")) <= known, path
 
 
-@pytest.mark.parametrize(("command", "option"), options())
-def test_every_option_is_documented(documentation: str, command: str, option: str) -> None:
-    assert re.search(rf"l2c {command}\b", documentation), f"`l2c {command}` is nowhere in README.md or docs/"
-    assert re.search(rf"{option}\b", documentation), f"{option} is nowhere in README.md or docs/"
+def test_the_help_and_the_docs_of_compress_say_every_exit_code() -> None:
+    codes = {error.exit_code for error in (L2CError, InputError, TargetsUnmetError)} | {EXIT_OK, EXIT_INTERRUPTED}
+    docs = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    for text in (main.commands["compress"].help or "", docs):
+        said = re.sub(r"\(.*?\)", "", text.partition("Exit codes: ")[2].partition("\n\n")[0], flags=re.DOTALL)
+        assert {int(clause.split()[0]) for clause in said.split(";")} == codes
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -287,3 +322,65 @@ def test_a_run_that_the_system_ends_says_how_to_go_on(
     if reached:
         last = found.stderr.splitlines()[-1]
         assert shlex.split(last) == ["l2c", "compress", "--resume", "--out", "my family"]
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_an_interruption_is_a_json_document_where_one_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    def interrupted(out: Path, **options: object) -> None:
+        if reached:
+            (out / "checkpoints").mkdir(parents=True)
+            (out / "checkpoints" / "recipe.toml").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "learn2compress.compress", SimpleNamespace(compress=interrupted))
+    found = CliRunner().invoke(main, ["compress", "--resume", "--out", "family", "--json"])
+    assert found.exit_code == EXIT_INTERRUPTED
+    error = json.loads(found.stdout)["error"]
+    assert error["code"] == "interrupted"
+    assert error["message"] in found.stderr
+    assert ("l2c compress --resume --out family" in error["fix"]) is reached
+
+
+def test_a_command_that_writes_nothing_can_be_interrupted_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("learn2compress.inspection.inspect_data", interrupted)
+    found = CliRunner().invoke(main, ["inspect", "--data", "photos", "--json"])
+    assert (found.exit_code, json.loads(found.stdout)["error"]["code"]) == (EXIT_INTERRUPTED, "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (MemoryError(), "memory.exhausted"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk.full"),
+        (OSError(errno.EACCES, "Permission denied", "photos"), "file.unreachable"),
+    ],
+)
+def test_what_fails_on_this_machine_is_said_in_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("learn2compress.inspection.inspect_data", fail)
+    found = CliRunner().invoke(main, ["inspect", "--data", "photos", "--json"])
+    assert found.exit_code == EXIT_INPUT
+    error = json.loads(found.stdout)["error"]
+    assert error["code"] == code
+    assert "batch_size" not in error["fix"]
+    assert "goes on" not in error["fix"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.EBADF, "Bad file descriptor"), ValueError("a defect")])
+def test_a_defect_of_ours_keeps_its_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("learn2compress.inspection.inspect_data", fail)
+    assert CliRunner().invoke(main, ["inspect", "--data", "photos"]).exception is failure

@@ -629,6 +629,8 @@ def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
     from learn2compress import compress
 
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    # Only the process that trains finds out in which dtype it is the fastest.
+    monkeypatch.setattr("learn2compress.train.settings.fastest_dtype", lambda: pytest.fail("found out in this one"))
     events: list[Event] = []
     family = compress(
         shapes.file,
@@ -645,6 +647,8 @@ def test_on_jax_members_are_trained_by_all_devices_of_the_machine(
     done = [event for event in events if event.stage == "joint training" and event.kind == "step"]
     assert len(done) >= 6
     assert family.plan["joint training"]["steps"] == 60
+    trained_in = family.plan["joint training"]["dtype"]
+    assert f'dtype = "{trained_in}"' in (tmp_path / "family" / "recipe.toml").read_text()
     assert family.plan["mixed views"] is True
     assert family.members[0].accuracy.test > 0.6
 

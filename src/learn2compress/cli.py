@@ -8,15 +8,15 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from learn2compress.core.errors import EXIT_INTERRUPTED, InputError, L2CError
+from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, FRAMINGS, Framing
 from learn2compress.core.version import __version__
+from learn2compress.ending import Commands, ending_in_words, tell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,82 +24,10 @@ if TYPE_CHECKING:
     from learn2compress.core.family import Family
     from learn2compress.core.progress import Listener
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
-_TYPED = "learn2compress.typed"  # what stands on the command line, for who reads JSON
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 quiet = click.option("--quiet", is_flag=True, help="No progress bars and notes.")
-
-
-def _errors(command: Command) -> Command:
-    """Turns the library's errors into a message and an exit code; never a traceback for a user's mistake."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except L2CError as error:
-            _end(error, bool(kwargs.get("as_json")))
-        except OSError as error:
-            # Of what stands on the command line; a defect of ours is no OSError that names a file.
-            if error.filename is None:
-                raise
-            _end(_unreachable(error), bool(kwargs.get("as_json")))
-        except KeyboardInterrupt:
-            click.echo(f"\ninterrupted: {_how_to_go_on(kwargs.get('out'))}", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-
-    return cast("Command", wrapped)
-
-
-def _unreachable(error: OSError) -> InputError:
-    return InputError(
-        "file.unreachable",
-        f"{error.filename} can't be read or written ({error.strerror or error}).",
-        "check the path, its permissions and the space on its disk.",
-    )
-
-
-def _end(error: L2CError, as_json: bool) -> NoReturn:
-    if as_json:
-        document = {"error": {"code": error.code, "message": error.what, "fix": error.fix}}
-        click.echo(json.dumps(document))
-    _tell(error)
-    sys.exit(error.exit_code)
-
-
-def _tell(error: L2CError) -> None:
-    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    click.echo(str(error), err=True)
-
-
-class _Commands(click.Group):
-    """The commands; what is typed wrong is said as any other wrong input is."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        as_json = "--json" in ctx.meta[_TYPED]
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            command = error.ctx.info_name if error.ctx is not None and error.ctx is not ctx else ""
-            fix = f"{' '.join(['l2c', *filter(None, [command])])} --help shows what can be given."
-            _end(InputError("usage", error.format_message(), fix), as_json)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_TYPED] = tuple(args)
-        return super().parse_args(ctx, args)
-
-
-def _how_to_go_on(out: Path | None) -> str:
-    from learn2compress.core.folder import unfinished
-    from learn2compress.core.paths import at_home
-
-    if out is None or unfinished(at_home(out)) is None:
-        return "nothing was written."
-    return "what was reached is kept. The same command goes on from there, and so does\n  " + shlex.join(
-        ["l2c", "compress", "--resume", "--out", str(out)]
-    )
 
 
 @contextlib.contextmanager
@@ -146,7 +74,7 @@ def _print(parts: Iterable[RenderableType]) -> None:
         console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="l2c")
 def main() -> None:
     """Turn a trained Keras model and its data into a family of small LiteRT models."""
@@ -226,7 +154,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in OUT, with its options.")
 @as_json
 @quiet
-@_errors
+@ending_in_words
 def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Compress MODEL, a trained image classifier, into OUT.
 
@@ -234,7 +162,8 @@ def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
 
     The same command again goes on with a run that was interrupted.
 
-    Exit codes: 0 done; 2 the input is wrong; 3 no member meets a target; 130 interrupted.
+    Exit codes: 0 done; 1 a member could not be written, or its file does not do what the trained member does; 2 the
+    input is wrong; 3 no member meets a target; 130 interrupted.
     """
     _compress(out, as_json, quiet, command=_command_line(), **options)
 
@@ -307,7 +236,7 @@ def _command_line() -> str:
 @click.option("--model-input", "input_name", metavar="NAME", default="", help="As for compress.")
 @click.option("--model-output", "output_name", metavar="NAME", default="", help="As for compress.")
 @as_json
-@_errors
+@ending_in_words
 def inspect(
     model: Path | None, data: Path | None, labels: Path | None, framing: Framing, as_json: bool, **options: str
 ) -> None:
@@ -318,7 +247,9 @@ def inspect(
     from learn2compress.inspection import inspect_model
     from learn2compress.report.tables.model import model_tables
 
-    _show(inspect_model(model, data, labels, framing=framing, **options), as_json, model_tables)
+    with _listeners(as_json) as listeners:
+        found = inspect_model(model, data, labels, framing=framing, listeners=listeners, **options)
+    _show_with_problems(found, as_json, model_tables)
 
 
 def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None:
@@ -331,11 +262,18 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
 
     with _listeners(as_json) as listeners:
         found = inspect_data(data, listeners, labels)
+    _show_with_problems(found, as_json, data_tables)
+
+
+def _show_with_problems(
+    found: dict[str, Any], as_json: bool, tables: Callable[[Any], Iterable[RenderableType]]
+) -> None:
+    """What was found, then what speaks against it, which ends the command: the rest is worth seeing too."""
     problems = found["problems"]
-    # What is there is worth seeing all the same. The key `error` is where every command that ends so has the reason.
-    _show(found | ({"error": problems[0]} if problems else {}), as_json, data_tables)
+    # The key `error` is where every command that ends so has the reason.
+    _show({**found, "error": problems[0]} if problems and as_json else found, as_json, tables)
     for problem in problems:
-        _tell(InputError(problem["code"], problem["message"], problem["fix"]))
+        tell(InputError(problem["code"], problem["message"], problem["fix"]))
     if problems:
         sys.exit(InputError.exit_code)
 
@@ -343,7 +281,14 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
 @main.command()
 @click.argument("file", type=PATH)
 @click.option("--data", required=True, type=PATH, help="Labelled images.")
-@click.option("--split", type=click.Choice(["test", "all"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["auto", "test", "all"]),
+    default="auto",
+    show_default=True,
+    help="test: the test split, made as compress does where DATA has none; all: all images; auto: the test split "
+    "that DATA has, or that was made of it when FILE was compressed on it, and else all.",
+)
 @click.option("--labels", type=PATH, help="Class names in the order of the outputs; else those in the file.")
 @click.option("--seed", default=0, show_default=True, help="Of the split, where DATA has none of its own.")
 @click.option(
@@ -356,15 +301,15 @@ def _inspect_data(data: Path | None, labels: Path | None, as_json: bool) -> None
     help="As for compress; by default what the file's metadata say, or crop.",
 )
 @as_json
-@_errors
+@ending_in_words
 def evaluate(
     file: Path, data: Path, split: str, labels: Path | None, seed: int, preprocess: str, framing: str, as_json: bool
 ) -> None:
     """Measure the accuracy of FILE.tflite on DATA.
 
-    Where DATA has no test split, one is made as `compress` does with the same seed.
+    DATA may show some of the classes only. What was measured on is said beside the figures.
     """
-    from learn2compress.inspection import evaluate_file
+    from learn2compress.evaluation import evaluate_file
     from learn2compress.report.tables.files import accuracy_lines
 
     with _listeners(as_json) as listeners:
@@ -376,10 +321,10 @@ def evaluate(
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @click.option("--threads", default=1, show_default=True, help="Threads of the LiteRT interpreter.")
 @as_json
-@_errors
+@ending_in_words
 def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
     """Measure size, latency (interleaved, so that ratios hold) and memory of .tflite FILES."""
-    from learn2compress.inspection import measure_paths
+    from learn2compress.measure.models import measure_paths
     from learn2compress.report.tables.files import files_tables
 
     _show(measure_paths(files, threads), as_json, files_tables)
@@ -388,7 +333,7 @@ def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
 @main.command()
 @click.argument("folder", type=PATH)
 @as_json
-@_errors
+@ending_in_words
 def report(folder: Path, as_json: bool) -> None:
     """Print the table of the family in FOLDER and write its report.html and model cards anew."""
     from learn2compress.core.family import Family
@@ -407,7 +352,7 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--to", required=True, metavar="APP", help="android, ios, web, python or micro (a microcontroller).")
 @click.option("--out", type=PATH, help="Folder to write.  [default: NAME-APP]")
 @as_json
-@_errors
+@ending_in_words
 def export(folder: Path, member: str, to: str, out: Path | None, as_json: bool) -> None:
     """Write a folder that an app is built from: a member of the family in FOLDER, its labels, and code."""
     from learn2compress.apps.folder import export as write
@@ -424,7 +369,7 @@ def export(folder: Path, member: str, to: str, out: Path | None, as_json: bool) 
 @click.option("--out", default="demo-family", show_default=True, type=PATH, help="Folder to write to.")
 @as_json
 @quiet
-@_errors
+@ending_in_words
 def demo(out: Path, as_json: bool, quiet: bool) -> None:
     """Compress the embedded clothing classifier: what `make demo` runs."""
     from learn2compress.demo import BUDGET, find_example

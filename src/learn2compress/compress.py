@@ -18,7 +18,7 @@ from learn2compress.core.family import NOT_GIVEN, Accuracy, Family
 from learn2compress.core.folder import check_folder, complete, run_folder
 from learn2compress.core.options import Options
 from learn2compress.core.progress import EventLog, Progress
-from learn2compress.core.recipe import RECIPE
+from learn2compress.core.recipe import RECIPE, Recipe
 from learn2compress.core.target import Target
 from learn2compress.core.version import __version__
 from learn2compress.export.convert import check_backend
@@ -29,7 +29,6 @@ from learn2compress.inputs.teacher import Teacher, load_teacher
 from learn2compress.manifest import describe_data, describe_models
 from learn2compress.measure.host import environment
 from learn2compress.measure.models import measure_accuracies, measure_files
-from learn2compress.measure.runner import fastest_labeller
 from learn2compress.plan.outcome import unmet_targets
 from learn2compress.report.card import write_cards
 from learn2compress.report.page import write_report
@@ -52,12 +51,12 @@ from learn2compress.stages.elsewhere import Elsewhere, check_backend_available
 from learn2compress.stages.export import Export
 from learn2compress.stages.failures import legible_failures, tell_of_earlier
 from learn2compress.stages.joint_teacher import improved_teacher, trainable_teacher
-from learn2compress.stages.labelling import Labelling
+from learn2compress.stages.labelling import Labelling, timed_labeller
 from learn2compress.stages.metadata import described, write_measured
 from learn2compress.stages.own_words import own_words
-from learn2compress.stages.planning import plan_families
-from learn2compress.stages.saved import recalled_plans
+from learn2compress.stages.saved import kept_by_source, recalled_plans
 from learn2compress.stages.search import Lookout, Search
+from learn2compress.stages.settled import plans_for
 from learn2compress.stages.training import Training
 from learn2compress.stages.trial import best_by_trial
 from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
@@ -162,39 +161,13 @@ def compress(
             process has reached is still there.
         TargetsUnmetError: the family was written, but no member meets some bound.
     """
+    # Before anything else has a name here: what was given of all that a recipe can say.
+    given = {name: value for name, value in locals().items() if name in Recipe.model_fields}
     check_backend()
     folder = check_folder(out)
-    given = {
-        "model": model,
-        "data": data,
-        "test_data": test_data,
-        "labels": labels,
-        "students": students,
-        "targets": targets,
-        "budget": budget,
-        "route": route,
-        "teacher": teacher,
-        "preprocess": preprocess,
-        "input_size": None if input_size is None else str(input_size),
-        "framing": framing,
-        "input_name": input_name,
-        "output_name": output_name,
-        "seed": seed,
-        "sparsity": sparsity,
-        "backend": backend,
-        "precision": precision,
-        "input_type": input_type,
-        "output_type": output_type,
-        "output": output,
-        "mixed": mixed,
-        "teacher_licence": teacher_licence,
-        "data_licence": data_licence,
-        "display_labels": display_labels or None,
-        "preset": preset,
-    }
     asked = asked_for(folder, given, recipe, settings, resume=resume)
     options = Options.of(asked.recipe)
-    check_backend_available(options.backend, data=asked.data, test_data=asked.test_data, labels=asked.labels)
+    check_backend_available(options.recipe.backend, data=asked.data, test_data=asked.test_data, labels=asked.labels)
     if not (resume and asked.finished):
         with legible_failures(folder), run_folder(folder, asked.recipe) as run:
             if not complete(run):
@@ -214,22 +187,23 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
     Raises:
         InputError: one of them can't be used as given.
     """
+    recipe = options.recipe
     for note in asked.notes:
         progress.note(note)
     dataset = task.load_dataset(
         asked.data,
         test_data=asked.test_data,
         labels=asked.labels,
-        seed=options.seed,
-        framing=options.framing,
+        seed=recipe.seed,
+        framing=recipe.framing,
         progress=progress,
     )
     teacher = load_teacher(
         asked.model,
         dataset=dataset,
-        preprocess=options.preprocess,
+        preprocess=recipe.preprocess,
         input_size=options.input_size,
-        names=Names(options.input_name, options.output_name),
+        names=Names(recipe.input_name, recipe.output_name),
         said=own_words(asked.model),
         progress=progress,
     )
@@ -240,32 +214,30 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
 
 def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
     """The run itself: all files of the family into the staging folder, from whatever is there already."""
-    clock, task = run.clock, IMAGE_CLASSIFICATION
+    clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.recipe.seed
     notes: list[str] = []
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(seed)
     progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
     tell_of_earlier(run, progress)
 
     with clock.stage("inputs"):
         dataset, teacher = load_inputs(task, asked, options, progress)
         check_same_inputs(run, teacher, dataset)
-        learning = trainable_teacher(teacher) if options.teacher == "joint" else None
+        learning = trainable_teacher(teacher) if options.recipe.teacher == "joint" else None
 
     with clock.stage("plan"):
         planned = partial(
             recalled_plans,
             run,
             "planned",
-            lambda: plan_families(task, teacher, dataset, options, run.staging, progress),
+            lambda: plans_for(task, teacher, dataset, options, run.staging, progress, partial(kept_by_source, run)),
         )
         # When one is chosen, what was planned is deleted; it is only made anew where the chosen can't be read.
         plans = [] if run.knows("chosen") else planned()
 
     with clock.stage("baselines"):
-        baselines = teacher_files(teacher, dataset, run, progress)
-        labeller, rate, labelled_by = fastest_labeller(
-            teacher, None if teacher.given_file else next(iter(baselines), None), dataset.validation
-        )
+        baselines = teacher_files(task, teacher, dataset, run, progress)
+        labeller, rate, labelled_by = timed_labeller(run, teacher, baselines, plans, dataset, options)
 
     with clock.stage("soft labels"):
         warn_of_short_budget(run, plans, dataset, baselines, rate, options, progress)
@@ -286,7 +258,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
                     dataset,
                     progress,
                     budget=options.budget_seconds,
-                    seed=options.seed,
+                    seed=seed,
                     checkpoint=training.checkpoint,
                     targets=options.targets,
                 )
@@ -295,11 +267,11 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
     with clock.stage("soft labels"):
         views = mixed_for([plan], views, options)
-        batches = LabelledViews(*labelling.of(views), plan.settings.batch_size, options.seed)
+        batches = LabelledViews(*labelling.of(views), plan.settings.batch_size, seed)
         cached = labelling.cached(views)
 
-    time = planned_phases(run, plan, dataset, baselines, rate, options)
-    elsewhere = Elsewhere(run, options.backend, views, batches.soft.paths, progress)
+    time = planned_phases(run, plan, dataset, baselines, rate, options, progress)
+    elsewhere = Elsewhere(run, options.recipe.backend, views, batches.soft.paths, progress)
 
     with clock.stage("joint training"):
         elsewhere.train("joint", time.joint_seconds)
@@ -320,7 +292,7 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             notes.append(improved.sentence)
             if improved.better and options.rounded_in_training:  # nothing else is trained after it
                 anew = replace(labelling, labeller=improved.labeller)
-                batches = LabelledViews(*anew.of(views), plan.settings.batch_size, options.seed)
+                batches = LabelledViews(*anew.of(views), plan.settings.batch_size, seed)
 
     with clock.stage("quantization-aware training"):
         elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)
@@ -329,7 +301,6 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
     course = Course(plan, views, cached, labelled_by, joint, tuning)
     hand_over(
         run,
-        asked,
         options,
         Inputs(task, teacher, dataset, tuple(baselines)),
         course,
@@ -343,7 +314,6 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
 
 def hand_over(
     run: Checkpoints,
-    asked: Asked,
     options: Options,
     inputs: Inputs,
     course: Course,
@@ -382,7 +352,7 @@ def hand_over(
         version=__version__,
         task=task.name,
         command=command,
-        seed=options.seed,
+        seed=options.recipe.seed,
         budget_seconds=options.budget_seconds,
         elapsed_seconds=round(clock.elapsed, 1),
         stage_seconds={name: round(seconds, 1) for name, seconds in clock.seconds.items()},
@@ -399,7 +369,7 @@ def hand_over(
         data_licence=dataset.licence or NOT_GIVEN,
     )
     (run.staging / "labels.txt").write_text("\n".join(dataset.class_names) + "\n", encoding="utf-8")
-    course.recipe(asked.recipe, teacher).write(
+    course.recipe(options, teacher, dataset, member_models).write(
         run.staging / RECIPE, f"Makes this family again: l2c compress --recipe {RECIPE} --out FOLDER"
     )
     family.write(run.staging)

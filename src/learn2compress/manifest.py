@@ -85,6 +85,7 @@ def describe_data(dataset: Dataset) -> DatasetSummary:
         image_size=dataset.image_size,
         framing=dataset.framing,
         notes=dataset.notes,
+        test_fingerprint=dataset.test.fingerprint,
     )
 
 

@@ -178,7 +178,11 @@ def logits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A family whose members give logits: those of `tiny`, and as `uint8` that of `clothing`."""
     folder = tmp_path_factory.mktemp("logits")
     (folder / "models").mkdir()
-    members = [member("uint8", (96, 96), 10, changed(MEMBER, folder / "models" / "uint8.tflite", without_softmax))]
+    members = [
+        member(
+            "uint8", (96, 96), len(TINY_LABELS), changed(MEMBER, folder / "models" / "uint8.tflite", without_softmax)
+        )
+    ]
     for ends in ("float32", "int8"):
         path = changed(FIXTURES / f"tiny_{ends}.tflite", folder / "models" / f"{ends}.tflite", with_larger_logits)
         members.append(member(ends, TINY, len(TINY_LABELS), path))

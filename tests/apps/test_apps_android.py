@@ -12,11 +12,20 @@ import pytest
 from PIL import Image
 
 import learn2compress
+from learn2compress.core.app_kinds import APP_KINDS
 from learn2compress.core.framing import Framing
 from learn2compress.inputs.geometry import fitted
 
 STUBS = sorted((Path(__file__).parent / "stubs").glob("*.kt"))
 COMPILER = "kotlin-compiler@2"
+# The lines for an app, in one.
+CALLED = """
+package com.example.classifier
+
+fun called(context: android.content.Context, bitmap: android.graphics.Bitmap, rotationDegrees: Int) {
+CALL
+}
+"""
 # Brings one photo, raw RGB, to the model's size, and writes it as such.
 RUN = """
 package com.example.classifier
@@ -65,8 +74,9 @@ def compiled(kotlinc: list[str], sources: list[Path], to: Path, *options: str) -
 @pytest.mark.slow
 def test_kotlin_compiles(member_of_each_kind: tuple[Path, str], tmp_path: Path, kotlinc: list[str]) -> None:
     folder = learn2compress.export(*member_of_each_kind, "android", tmp_path / "app")
+    (folder / "Called.kt").write_text(CALLED.replace("CALL", APP_KINDS["android"].call))
     sources = list(folder.rglob("*.kt"))
-    assert sources
+    assert len(sources) > 1
     compiled(kotlinc, sources, tmp_path / "classes")
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import learn2compress
 from learn2compress.cli import main
 from learn2compress.core.errors import InputError
+from learn2compress.core.family import Family
 from learn2compress.export.metadata import add_metadata
 
 TARGETS = {
@@ -110,6 +111,15 @@ def test_a_folder_with_something_in_it_stays_as_it_is(clothing: Path, tmp_path: 
         learn2compress.export(clothing, "small", "ios", tmp_path / "mine.txt" / "app")
     assert caught.value.code == "out.not_a_folder"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_family_without_members_says_how_to_get_one(clothing: Path, tmp_path: Path) -> None:
+    Family.load(clothing).model_copy(update={"members": ()}).write(tmp_path)
+    with pytest.raises(InputError) as caught:
+        learn2compress.export(tmp_path, "small", "python", tmp_path / "app")
+    assert caught.value.code == "family.no_members"
+    assert "has no members" in caught.value.what
+    assert "l2c compress" in caught.value.fix
 
 
 def test_a_family_without_the_members_file_is_refused(clothing: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import tree_sitter_swift
 from tree_sitter import Language, Node, Parser
 
 import learn2compress
+from learn2compress.core.app_kinds import APP_KINDS
 
 TYPES = ("uint8", "int8", "float32")
 
@@ -58,3 +59,18 @@ def test_mistakes_in_swift_are_noticed(clothing: Path, tmp_path: Path, cut: str,
     assert mistakes(code) == []
     assert cut in code
     assert mistakes(code.replace(cut, put, 1))
+
+
+def test_the_lines_for_an_app_are_parsed_without_mistakes_and_call_what_is_there(
+    clothing: Path, tmp_path: Path
+) -> None:
+    out = learn2compress.export(clothing, "small", "ios", tmp_path / "app")
+    call, code = APP_KINDS["ios"].call, (out / "Classifier.swift").read_text(encoding="utf-8")
+    assert mistakes(call) == []
+    for used, declared in (
+        ("try Classifier()", "init(bundle: Bundle = .main) throws"),
+        ("try classifier.classify(photo)", "func classify(_ photo: UIImage) throws"),
+        ("best.label, best.probability", "[(label: String, probability: Float)]"),
+    ):
+        assert used in call
+        assert declared in code

@@ -14,6 +14,7 @@ from PIL import Image
 
 import learn2compress
 from learn2compress.apps.micro import check_types, resolver_call
+from learn2compress.core.app_kinds import APP_KINDS
 from learn2compress.core.errors import InputError
 from learn2compress.measure.arena import planned_arena_bytes
 from learn2compress.measure.flatbuffer import Op, TensorInfo
@@ -100,7 +101,8 @@ def test_the_code_compiles_against_the_interpreters_declarations(
 ) -> None:
     out = learn2compress.export(*member_of_each_kind, "micro", tmp_path / "app")
     command = ["g++", "-Wall", "-Wextra", "-Werror", "-std=c++17", "-fsyntax-only", f"-I{STUBS}", f"-I{out}"]
-    subprocess.run([*command, str(out / "classifier.cc")], check=True)
+    (tmp_path / "app.cc").write_text(APP_KINDS["micro"].call)
+    subprocess.run([*command, str(out / "classifier.cc"), str(tmp_path / "app.cc")], check=True)
 
 
 @needs_compiler

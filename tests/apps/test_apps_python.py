@@ -16,7 +16,8 @@ from PIL import Image
 
 import learn2compress
 from learn2compress.cli import main
-from learn2compress.inspection import evaluate_file
+from learn2compress.core.app_kinds import APP_KINDS
+from learn2compress.evaluation import evaluate_file
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "clothing" / "photos"
@@ -64,6 +65,17 @@ def test_the_script_prints_the_most_probable_labels(clothing: Path, tmp_path: Pa
     assert path == str(photo)
     assert len(found) == 3
     assert found[0].startswith("shoes ")
+
+
+def test_the_lines_for_an_app_name_the_most_probable_label(clothing: Path, tmp_path: Path) -> None:
+    out = learn2compress.export(clothing, "small", "python", tmp_path / "app")
+    photo = next((PHOTOS / "test" / "shoes").glob("*.jpg"))
+    shutil.copy(photo, out / "photo.jpg")
+    (out / "mine.py").write_text(APP_KINDS["python"].call)
+    done = subprocess.run([sys.executable, "mine.py"], cwd=out, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    label, probability = done.stdout.split()
+    assert [label, float(probability)] == classify(out, photo)[str(photo)][0]
 
 
 def test_deep_grey_photos_of_any_size_get_the_pixels_that_were_measured(clothing: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import learn2compress
+from learn2compress.core.app_kinds import APP_KINDS
 from learn2compress.measure.graph import describe
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,8 @@ export const loadAndCompile = async () => ({
   run: async () => [{data: async () => globalThis.stored, delete() {}}],
 });
 """
-CLASSIFY = """
+# Then the photo is classified, by the module itself or by the lines for an app.
+BROWSER = """
 import {readFileSync} from 'node:fs';
 globalThis.stored = STORED;
 globalThis.fetch = async (address) => ({text: async () => readFileSync(address, 'utf8')});
@@ -75,8 +77,11 @@ globalThis.OffscreenCanvas = class {
     };
   }
 };
-const {Classifier} = await import('./classifier.js');
-const found = await (await Classifier.create()).classify({width: 20, height: 30});
+const image = {width: 20, height: 30};
+"""
+CLASSIFY = """
+const {Classifier} = await import("./classifier.js");
+const found = await (await Classifier.create()).classify(image);
 const labelled = found.map(({label, probability}) => [label, probability]);
 console.log(JSON.stringify({labelled, drawn: globalThis.drawn}));
 """
@@ -216,16 +221,21 @@ def test_the_script_is_valid_javascript(
     assert "@litertjs/core" in json.loads((folder / "package.json").read_text())["dependencies"]
 
 
-def classified(folder: Path, stored: str) -> tuple[dict[str, float], list[float]]:
-    """What the module says, in its order, where LiteRT gives the array; and what of a photo of 20 x 30 it drew."""
+def said(folder: Path, stored: str, script: str) -> str:
+    """What a script prints that classifies a photo of 20 x 30, where LiteRT gives the array."""
     library = folder / "node_modules" / "@litertjs" / "core"
     library.mkdir(parents=True)
     (library / "package.json").write_text('{"name": "@litertjs/core", "type": "module", "exports": "./index.js"}')
     (library / "index.js").write_text(FAKE_LITERT)
-    (folder / "check.mjs").write_text(CLASSIFY.replace("STORED", stored))
+    (folder / "check.mjs").write_text(BROWSER.replace("STORED", stored) + script)
     done = subprocess.run(["node", "check.mjs"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return done.stdout
+
+
+def classified(folder: Path, stored: str) -> tuple[dict[str, float], list[float]]:
+    """What the module says, in its order, and what of the photo it drew."""
+    found = json.loads(said(folder, stored, CLASSIFY))
     return dict(found["labelled"]), found["drawn"]
 
 
@@ -268,3 +278,13 @@ def test_the_script_makes_probabilities_of_logits_only(
     labels = (folder / "labels.txt").read_text().splitlines()
     np.testing.assert_allclose([found[label] for label in labels], expected, rtol=1e-6)
     assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+def test_the_lines_for_an_app_name_the_most_probable_label(clothing: Path, tmp_path: Path) -> None:
+    folder = learn2compress.export(clothing, "small", "web", tmp_path / "app")
+    label, probability = said(
+        folder, "new Uint8Array([3, 2, 64, 1, 0, 0, 0, 0, 0, 0])", APP_KINDS["web"].call
+    ).split()
+    assert label == (folder / "labels.txt").read_text().splitlines()[2]
+    assert float(probability) == 64 / 256

@@ -87,6 +87,26 @@ def test_a_manifest_whose_files_lie_elsewhere_is_refused(
     assert caught.value.code == "family.unreadable"
 
 
+@pytest.mark.parametrize("part", ["teacher", "baselines", "members"])
+@pytest.mark.parametrize("shares", [[0.9], [0.9, None, 0.8]])
+def test_a_manifest_whose_classes_are_of_two_numbers_is_refused(
+    make_family: MakeFamily, tmp_path: Path, part: str, shares: list[float | None]
+) -> None:
+    family = make_family()
+    path = family.model_copy(update={"baselines": (family.teacher,)}).write(tmp_path)
+    document = json.loads(path.read_text())
+    model = document[part] if part == "teacher" else document[part][0]
+    model["accuracy"]["per_class_test"] = []
+    path.write_text(json.dumps(document))
+    Family.load(tmp_path)
+    model["accuracy"]["per_class_test"] = shares
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=f"{model['name']} has the accuracy of {len(shares)} classes") as caught:
+        Family.load(tmp_path)
+    assert caught.value.code == "family.unreadable"
+    assert ": :" not in caught.value.what
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         Family.load(tmp_path)

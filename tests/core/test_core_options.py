@@ -8,7 +8,7 @@ import pytest
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.options import Options, read_size
-from learn2compress.core.recipe import Recipe
+from learn2compress.core.recipe import Recipe, ViewsRecipe
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ from learn2compress.core.recipe import Recipe
         ({"seed": -1}, "option.seed"),
         ({"seed": 1.5}, "option.seed"),
         ({"targets": ["size<=100KB", "quick"]}, "target.malformed"),
+        ({"sparsity": 1.0}, "option.sparsity"),
+        ({"sparsity": float("nan")}, "option.sparsity"),
+        ({"mixed": "on"}, "option.mixed"),
+        ({"backend": "jax", "teacher": "joint"}, "option.backend"),
+        ({"views": ViewsRecipe(mixed=True), "teacher": "joint"}, "option.mixed_views"),
+        # Of several mistakes the first in this order is told.
+        ({"students": 0, "budget": "5s", "seed": -1}, "option.students"),
+        ({"budget": "5s", "route": "scratch", "targets": ["quick"]}, "option.budget"),
     ],
 )
 def test_an_option_out_of_range_is_refused(given: dict[str, Any], code: str) -> None:
@@ -41,12 +49,12 @@ def test_an_option_out_of_range_is_refused(given: dict[str, Any], code: str) -> 
     assert caught.value.fix
 
 
-def test_options_are_read_into_plain_values() -> None:
-    options = Options.of(
-        Recipe.model_construct(students=2, targets=["size<=100KB", "drop<=1%"], budget="1h30m", seed=7)
-    )
+def test_what_is_written_with_units_is_read_and_the_recipe_stays_as_it_is() -> None:
+    recipe = Recipe(students=2, targets=("size<=100KB", "drop<=1%"), budget="1h30m", input_size="192x256", seed=7)
+    options = Options.of(recipe)
+    assert options.recipe is recipe
     assert [target.bound for target in options.targets] == [100_000, 0.01]
-    assert (options.budget_seconds, options.students, options.seed) == (5400, 2, 7)
+    assert (options.budget_seconds, options.input_size) == (5400, (192, 256))
 
 
 def test_a_budget_may_be_a_number_of_seconds() -> None:

@@ -17,7 +17,7 @@ def test_by_default_a_file_is_int8_with_pixels_in_and_probabilities_out() -> Non
     options = Options.of(Recipe())
     assert options.formats == (FULL_INT8,)
     assert options.formats[0] == FileFormat("int8", "uint8", "uint8", "probabilities")
-    assert (options.mixed, options.mixed_loss, options.rounded_in_training) == (True, 0.01, True)
+    assert (options.mixed, options.recipe.mixed_loss, options.rounded_in_training) == (True, 0.01, True)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_recipe_keeps_them(tmp_path: Path) -> None:
     recipe = Recipe.compose(given={"precision": "float32,int8", "output": "logits"}, settings=["mixed_loss=0.02"])
     recipe.write(tmp_path / "recipe.toml", "")
     assert Recipe.compose(tmp_path / "recipe.toml") == recipe
-    assert Options.of(recipe).mixed_loss == 0.02
+    assert recipe.mixed_loss == 0.02
 
 
 @pytest.mark.parametrize("name", PRECISIONS)

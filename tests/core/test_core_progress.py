@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,7 +37,17 @@ def test_a_stage_that_does_not_come_to_its_end_is_not_called_done(error: type[Ba
     with pytest.raises(error):
         bake()
     assert [(event.kind, event.done) for event in events] == [("stage", 0), ("step", 1), ("stopped", 1)]
-    assert events[-1].data["seconds"] >= 0
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_a_stage_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None) -> None:
+    clock = SimpleNamespace(perf_counter=iter([100.0, 102.5]).__next__)
+    monkeypatch.setattr("learn2compress.core.progress.time", clock)
+    events: list[Event] = []
+    with suppress(ValueError), Progress(events.append).stage("bake"):
+        if error is not None:
+            raise error
+    assert [event.data for event in events] == [{}, {"seconds": 2.5}]
 
 
 def test_a_tracked_sequence_counts_its_items() -> None:

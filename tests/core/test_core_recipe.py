@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +146,15 @@ def test_the_size_of_images_may_be_a_number(tmp_path: Path, value: str) -> None:
         assert not read.differences(Recipe.compose(given={"input_size": value.strip('"')}))
 
 
+def test_in_python_the_size_of_images_may_be_a_number_of_numpy() -> None:
+    assert Recipe.compose(given={"input_size": np.int64(224)}) == Recipe.compose(given={"input_size": 224})
+
+
+def test_a_licence_is_kept_without_the_blanks_around_it() -> None:
+    recipe = Recipe.compose(given={"teacher_licence": " CC BY 4.0\n", "data_licence": "  "})
+    assert (recipe.teacher_licence, recipe.data_licence) == ("CC BY 4.0", "")
+
+
 def test_every_key_can_be_set() -> None:
     values: dict[str, Any] = {
         "preset": "fast",
@@ -152,6 +162,9 @@ def test_every_key_can_be_set() -> None:
         "views.mixed": "true",
         "training.optimizer": "sgd",
         "importance": "activation energy",
+        "plan.members": "[{name = 'small', input_size = '8x8'}]",
+        "plan.chosen_for": "['students = 3']",
+        "plan.larger": "more",
     }
     values |= {
         "training.dtype": "float32",

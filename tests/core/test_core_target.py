@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -32,6 +33,8 @@ from learn2compress.core.target import METRICS, Target, bound_sets
         ("accuracy>=92%", "accuracy", 0.92),
         ("drop<=1%", "drop", 0.01),
         ("drop<=.01", "drop", 0.01),
+        ("drop<=100%", "drop", 1),
+        ("accuracy>=1", "accuracy", 1),
     ],
 )
 def test_a_bound_is_read_with_its_unit(text: str, metric: str, bound: float) -> None:
@@ -68,6 +71,9 @@ def test_a_bound_is_read_with_its_unit(text: str, metric: str, bound: float) -> 
         ("accuracy>=92", "target.unsatisfiable"),
         ("accuracy>=1.01", "target.unsatisfiable"),
         ("drop<=101%", "target.unsatisfiable"),
+        ("drop<=1.5", "target.unsatisfiable"),
+        ("drop<=1", "target.bounds_nothing"),
+        ("drop<=1.0", "target.bounds_nothing"),
     ],
 )
 def test_what_is_no_bound_is_refused_with_an_example(text: str, code: str) -> None:
@@ -76,6 +82,27 @@ def test_what_is_no_bound_is_refused_with_an_example(text: str, code: str) -> No
     assert caught.value.code == code
     assert caught.value.exit_code == 2
     assert any(example in caught.value.fix for _, _, example in METRICS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("drop<=1", "drop<=1%"),
+        ("drop <= 2", "drop<=2%"),
+        ("drop<=1.5", "drop<=1.5%"),
+        ("accuracy>=90", "accuracy>=90%"),
+        ("accuracy>=500", ""),
+        ("accuracy>=120%", ""),
+        ("size<=0", ""),
+    ],
+)
+def test_a_share_that_was_likely_meant_in_percent_is_asked_for(text: str, meant: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Target.parse(text)
+    asked = re.findall(r"did you mean (.*)\?", caught.value.fix)
+    assert asked == ([meant] if meant else [])
+    for right in asked:
+        assert Target.parse(right).bound < 1
 
 
 @given(value=st.floats(1e-3, 1e12), metric=st.sampled_from(["size", "macs"]))

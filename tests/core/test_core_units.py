@@ -27,7 +27,6 @@ from learn2compress.core.units import (
     ("text", "seconds"),
     [
         ("90s", 90),
-        ("90", 90),
         ("20m", 1200),
         ("20 min", 1200),
         ("1.5h", 5400),
@@ -40,12 +39,21 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
     assert duration_seconds(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", " ", "soon", "m", "10x", "-5m", "1.2.3m", "5m,3s", "nan", "inf", "0", "0s"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "soon", "m", "10x", "-5m", "1.2.3m", "5m,3s", "nan", "inf", "0", "0s", "90", "1h30", "1h 30", "30 1h"],
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         duration_seconds(text)
     assert caught.value.code == "units.malformed"
     assert "20m" in caught.value.fix
+
+
+def test_a_number_without_a_unit_is_named_with_what_was_most_likely_meant() -> None:
+    with pytest.raises(InputError, match="'1h30', the part '30'") as caught:
+        duration_seconds("1h30")
+    assert "1h30m" in caught.value.fix
 
 
 @given(seconds=st.integers(1, 10**6))

@@ -70,4 +70,5 @@ def test_a_teacher_that_litert_has_no_operators_for_is_refused_quietly(
     with pytest.raises(ConversionError, match="the teacher") as caught:
         write_baselines(strange, SIZE, np.zeros((1, *SIZE, 3), np.uint8), tmp_path)
     assert caught.value.code == "export.failed"
+    assert list(tmp_path.iterdir()) == []
     assert "det" not in capfd.readouterr().err.lower()

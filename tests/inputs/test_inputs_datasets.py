@@ -12,6 +12,7 @@ from PIL import Image
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.inputs import array_sources
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.decode import Facts, ImageFile
 from learn2compress.train.views import Views, ViewSpec
@@ -522,3 +523,41 @@ def test_photos_are_never_all_in_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert most < held / 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "needed"),
+    [
+        # Splits that are missing are made of copies.
+        (np.uint8, ("train",), 2 * 40),
+        (np.uint8, ("train", "test"), 2 * 40 + 10),
+        (np.uint8, ("train", "val", "test"), 40 + 10 + 10),
+        # Each number takes four bytes, and one more as a pixel.
+        (np.float32, ("train",), 5 * 40),
+    ],
+)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_that_memory_does_not_hold_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch, kind, parts, needed, save
+):
+    random, side = np.random.default_rng(0), 64
+    images = {
+        part: random.integers(0, 256, (40 if part == "train" else 10, side, side, 3)).astype(kind) for part in parts
+    }
+    labels = {f"y_{part}": np.arange(len(images[part])) % 2 for part in parts}
+    save(tmp_path / "data.npz", **{f"x_{part}": images[part] for part in parts}, **labels)
+    needed *= side * side * 3
+    for free, enough in ((needed - 1, False), (needed + 2000, True), (None, True)):
+        monkeypatch.setattr(array_sources, "available_memory_bytes", lambda free=free: free)
+        tracemalloc.start()
+        try:
+            if enough:
+                assert len(load_dataset(tmp_path / "data.npz").train) > 0
+            else:
+                with pytest.raises(InputError, match="are free") as caught:
+                    load_dataset(tmp_path / "data.npz")
+                assert caught.value.code == "dataset.larger_than_memory"
+                assert "class folders or TFRecords" in caught.value.fix
+                assert tracemalloc.get_traced_memory()[1] < needed
+        finally:
+            tracemalloc.stop()

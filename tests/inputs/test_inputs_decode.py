@@ -150,6 +150,31 @@ def test_a_folder_gives_the_pixels_that_an_array_gives(make_folder):
     assert np.array_equal(train.image(3), in_memory.image(3))
 
 
+@pytest.mark.parametrize("turned", [1, 6])
+def test_a_photo_of_which_less_is_needed_comes_smaller_but_no_smaller_than_that(tmp_path, turned):
+    random = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    for number in range(24):
+        folder = tmp_path / f"class{number % 2}"
+        folder.mkdir(exist_ok=True)
+        pixels = random.integers(0, 256, (201 + number, 320, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg", exif=exif)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    train = load_dataset(tmp_path).train
+    photos = [index for index, kind in enumerate(train.kinds) if kind[0] == "JPEG"]
+    assert photos
+    for index, size in enumerate(train.sizes):
+        assert train.image(index).shape[:2] == tuple(size)
+        assert train.image(index, 1000).shape[:2] == tuple(size)
+        height, width = train.image(index, 50).shape[:2]
+        if index in photos:
+            assert 50 <= min(height, width) < 100
+            assert height / width == pytest.approx(size[0] / size[1], rel=0.02)
+        else:
+            assert (height, width) == tuple(size)
+
+
 def test_images_of_several_sizes_are_not_stacked(make_folder):
     root = make_folder({"cat": 10, "dog": 10})
     make_folder({"cat": 3}, size=(30, 40))

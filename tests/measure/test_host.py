@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from pathlib import Path
@@ -13,10 +14,23 @@ def test_the_host_is_described() -> None:
     host = environment()
     assert host.processor
     assert host.cores >= 1
-    assert host.memory_bytes >= 0
     assert host.python == platform.python_version()
     assert {"learn2compress", "ai-edge-litert", "keras", "numpy"} <= set(host.packages)
     assert any(name.startswith("tensorflow") for name in host.packages)
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system does not tell its memory")
+def test_the_memory_is_told_in_bytes_and_as_none_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Pages or KiB would be far fewer than what TensorFlow alone takes.
+    assert environment().memory_bytes >= 2**28
+
+    def untold(name: str) -> int:
+        raise ValueError(name)
+
+    monkeypatch.setattr(os, "sysconf", untold)
+    assert environment().memory_bytes == 0
 
 
 def test_the_description_asks_for_no_host_name_and_tells_no_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from learn2compress.plan.budget import (
     fewest_steps_seconds,
     finish_seconds,
     is_short,
+    is_spent,
     phases,
     steps_planner,
     trial_seconds,
@@ -105,3 +106,9 @@ def test_a_trial_lasts_long_enough_to_tell_something_and_takes_a_small_part_of_t
     seconds = trial_seconds(budget)
     assert seconds == 0 or seconds >= LEAST_TRIAL_SECONDS
     assert seconds <= 0.0625 * budget
+
+
+@given(budget=st.floats(30, 1e5), over=st.floats(0, 1))
+def test_a_budget_is_spent_where_less_than_a_tenth_is_left(budget: float, over: float) -> None:
+    assert is_spent(budget, budget * (0.099 - over))
+    assert not is_spent(budget, budget * (0.101 + over))

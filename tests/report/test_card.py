@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from learn2compress.cli import main
 from learn2compress.core.family import Delegation, Family
 from learn2compress.report.card import card, write_cards
 from learn2compress.report.headline import sampling_error
@@ -130,3 +133,24 @@ def test_the_card_says_how_photos_are_framed(family: Family) -> None:
     said = card(family.model_copy(update={"dataset": data}), member)
     assert "96 x 96 pixels (width x height), squeezed into that size, whatever its shape" in said
     assert "cropped" not in said
+
+
+FULL = Path("/dev/full")  # a device that is as a full disk is
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"no {FULL}")
+@pytest.mark.parametrize("file", ["report.html", "models/medium.md"])
+def test_a_full_disk_ends_a_report_in_words_and_leaves_no_part_of_a_file(
+    family: Family, tmp_path: Path, file: str
+) -> None:
+    family.write(tmp_path)
+    part = tmp_path / f"{file}.part"
+    part.parent.mkdir(exist_ok=True)
+    part.symlink_to(FULL)
+    found = CliRunner().invoke(main, ["report", str(tmp_path), "--json"])
+    assert found.exit_code == 2, found.exception
+    assert json.loads(found.stdout)["error"]["code"] == "disk.full"
+    assert not list(tmp_path.rglob("*.part"))
+    assert not (tmp_path / file).exists()
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / file).stat().st_size > 1000

@@ -37,11 +37,21 @@ def test_a_row_has_all_figures_on_80_columns() -> None:
 
 
 def test_accuracy_is_told_of_all_and_of_each_class() -> None:
-    found = {"accuracy": 0.876, "examples": 372, "split": "test", "preprocessing": "raw", "framing": "crop"}
-    found["per_class"] = {"hat": 0.5, "scarf": None}
+    found: dict[str, object] = {"accuracy": 0.876, "examples": 372, "split": "test", "preprocessing": "raw"}
+    found |= {"framing": "crop", "per_class": {"hat": 0.5, "scarf": None, "shoe": 0.25}, "notes": []}
     lines = shown(found, accuracy_lines).splitlines()
     assert lines[0] == "87.60 % of 372 images (test)"
     assert lines[1].split() == ["50.0", "%", "hat"]
-    assert lines[2].split() == ["–", "scarf"]
+    assert lines[2].split() == ["25.0", "%", "shoe"]
+    assert lines[3:] == ["No images of 1 of 3 classes: scarf"]
     squeezed = shown({**found, "framing": "squeeze"}, accuracy_lines).splitlines()[0]
     assert squeezed == "87.60 % of 372 images (test), squeezed into the input's shape"
+
+
+def test_of_many_classes_without_images_some_are_named_and_notes_come_last() -> None:
+    shares = {f"class {number}": None for number in range(30)}
+    found = {"accuracy": 1.0, "examples": 1, "split": "all", "preprocessing": "raw", "framing": "crop"}
+    text = shown({**found, "per_class": {"hat": 1.0, **shares}, "notes": ["one", "two"]}, accuracy_lines)
+    assert "No images of 30 of 31 classes: class 0, class 1," in text
+    assert "and 20 more" in " ".join(text.split())
+    assert text.splitlines()[-2:] == ["Note: one", "Note: two"]

@@ -11,6 +11,7 @@ import pytest
 from learn2compress.core.family import Family
 from learn2compress.report.card import write_cards
 from learn2compress.report.page import render, write_report
+from learn2compress.report.shipping import ways
 
 HOSTILE = ("<script>alert(1)</script>", '" onmouseover="alert(1)', "a & b", "</td></table>", "{{ 7 * 7 }}")
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -216,8 +217,27 @@ def test_what_a_precision_means_and_what_stays_in_float32_is_said(family: Family
 
 
 def test_how_images_were_framed_is_said(family: Family, tmp_path: Path) -> None:
-    assert "typically 96×96, cropped to the input's shape" in page(family, tmp_path).text
+    cropped = page(family, tmp_path).text
+    assert "typically 96×96, cropped to the input's shape" in cropped
+    assert "A photo is scaled so that it fills that size and cropped to its centre, as when" in cropped
     data = family.dataset.model_copy(update={"framing": "squeeze"})
     squeezed = page(family.model_copy(update={"dataset": data}), tmp_path).text
     assert "typically 96×96, squeezed into the input's shape" in squeezed
-    assert "Squeezes the photo into the model's size" in squeezed
+    assert "A photo is squeezed into that size, whatever its shape, as when" in squeezed
+
+
+def test_there_is_something_to_paste_for_each_kind_of_app(family: Family, tmp_path: Path) -> None:
+    seen = page(family, tmp_path)
+    best = ways(family.members[0])
+    for way in best:
+        assert way.command in seen.text
+        assert " ".join(way.kind.call.split()) in seen.text  # as code: nothing of it is taken for HTML
+    chosen = [a for tag, a in seen.elements if tag == "input"]
+    assert len(chosen) == len([a for tag, a in seen.elements if a.get("class") == "panel"]) == len(best)
+    assert [a["id"] for a in chosen if "checked" in a] == ["tab-1"]
+
+
+def test_a_family_without_members_has_a_page(family: Family, tmp_path: Path) -> None:
+    text = page(family.model_copy(update={"members": ()}), tmp_path).text
+    assert "No model was made." in text
+    assert "l2c export" not in text

@@ -181,6 +181,22 @@ def test_a_process_warns_of_the_one_before_it_that_was_killed(
         assert "memory may have run out" in event.message
 
 
+@pytest.mark.parametrize(("stage", "of_the_data"), [("inputs", True), ("joint training", False), ("plan", False)])
+def test_what_memory_may_have_run_out_for_decides_what_is_advised(
+    tmp_path: Path, stage: str, of_the_data: bool
+) -> None:
+    events: list[Event] = []
+    run = Checkpoints(tmp_path)
+    run.killed_at = stage
+    tell_of_earlier(run, Progress(events.append))
+    ((_, message),) = [(event.kind, event.message) for event in events]
+    assert ("class folders or TFRecords" in message) is of_the_data
+    assert ("batch" in message) is not of_the_data
+    with pytest.raises(InputError) as caught, legible_failures(tmp_path):
+        raise MemoryError
+    assert "class folders or TFRecords" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.EACCES, "denied"), ValueError("x"), RuntimeError("INTERNAL: x"), KeyboardInterrupt()]
 )

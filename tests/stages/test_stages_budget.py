@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Event, Progress
 from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
-from learn2compress.core.units import duration_seconds
+from learn2compress.core.units import duration_seconds, show_duration
 
 IMAGES = 50_000
 
@@ -139,3 +142,127 @@ def test_a_teacher_that_is_trained_along_is_shown_no_images_without_a_label() ->
     with pytest.raises(InputError) as caught:
         Options.of(Recipe(teacher="joint", views=ViewsRecipe(mixed=True)))
     assert caught.value.code == "option.mixed_views"
+
+
+class Photos:
+    """Images on disk, of which each takes so many seconds to decode, on a clock of its own."""
+
+    stacked, framing = None, "crop"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._lock, self.now = seconds, threading.Lock(), 0.0
+        self.sizes = np.array([(40, 40)] * 200)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def image(self, index: int, at_least: int | None = None) -> Any:
+        self.take(self._seconds)
+        return np.zeros((40, 40, 3), np.uint8)
+
+    def batch(self, indices: Any, size: tuple[int, int]) -> Any:
+        return np.zeros((len(indices), *size, 3), np.uint8)
+
+    def take(self, seconds: float) -> None:
+        with self._lock:
+            self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("kinds", "asked", "seconds"),
+    [
+        (["prunings"], {}, 0.04),
+        # Half of the views are made of two images.
+        (["students"], {}, 0.055),
+        (["students"], {"views": ViewsRecipe(mixed=False)}, 0.04),
+        (["students"], {"teacher": "joint"}, 0.04),
+    ],
+)
+def test_what_labelling_takes_is_timed_with_decoding(
+    run: Checkpoints,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kinds: list[str],
+    asked: dict[str, Any],
+    seconds: float,
+) -> None:
+    from learn2compress.stages import labelling
+
+    photos = Photos(0.03)
+
+    class Teacher:
+        input_size, fingerprint, given_file = (32, 32), "", None
+
+        def predict(self, images: Any) -> Any:
+            photos.take(0.01 * len(images))
+            return np.zeros((len(images), 2), np.float32)
+
+    monkeypatch.setattr(labelling, "perf_counter", lambda: photos.now)
+    dataset: Any = SimpleNamespace(train=photos, validation=photos)
+    plans: Any = [SimpleNamespace(kind=kind) for kind in kinds]
+    teacher: Any = Teacher()
+    options = Options.of(Recipe(**asked))
+
+    def timed(of: Checkpoints) -> tuple[Any, float, str]:
+        return labelling.timed_labeller(of, teacher, [], plans, dataset, options)
+
+    labeller, rate, name = timed(run)
+    assert labeller is teacher
+    assert name == "the teacher itself"
+    assert 1 / rate == pytest.approx(seconds)
+    # A run that goes on does not time it again.
+    spent = photos.now
+    assert timed(Checkpoints(tmp_path))[1] == rate
+    assert photos.now - spent < 0.01 * 300
+
+
+@pytest.mark.parametrize(
+    ("spent", "asked", "said"),
+    [
+        (300.0, {}, False),
+        # Of 20 minutes, these leave less than a tenth.
+        (1100.0, {}, True),
+        (5000.0, {}, True),
+        (5000.0, {"training": TrainingRecipe(joint_steps=100)}, False),
+    ],
+)
+def test_a_budget_of_which_nothing_is_left_for_training_is_warned_of_once(
+    tmp_path: Path, spent: float, asked: dict[str, Any], said: bool
+) -> None:
+    from learn2compress.stages.budget import planned_phases
+
+    events: list[Event] = []
+    plan: Any = SimpleNamespace(
+        settings=SimpleNamespace(batch_size=64, quantization_share=0.2),
+        specs=[SimpleNamespace(depth=10)] * 3,
+        costs=[SimpleNamespace(macs=10**6)] * 3,
+        spares=(),
+    )
+    dataset: Any = SimpleNamespace(train=range(IMAGES), validation=range(200), test=Split(200))
+    options = Options.of(Recipe(budget="20m", **asked))
+    state = {"elapsed": spent, "seconds": {"inputs": 5.0, "soft labels": spent - 5}, "known": {"views": 2}}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    for _ in range(2):
+        planned_phases(Checkpoints(tmp_path), plan, dataset, [], 1000.0, options, Progress(events.append))
+    assert [event.kind for event in events] == ["warning"] * said
+    for event in events:
+        assert "of the budget of 20m 00s only" in event.message.lower()
+        assert f"{show_duration(spent - 5)} on soft labels" in event.message
+        assert "--budget" in event.message
+
+
+def test_who_was_told_that_the_budget_is_too_short_is_not_told_again(run: Checkpoints) -> None:
+    from learn2compress.stages.budget import planned_phases
+
+    assert len(warnings_of(run, "20m", 10.0)) == 1
+    events: list[Event] = []
+    plan: Any = SimpleNamespace(
+        settings=SimpleNamespace(quantization_share=0.2),
+        specs=[SimpleNamespace(depth=10)],
+        costs=[SimpleNamespace(macs=10**6)],
+        spares=(),
+    )
+    dataset: Any = SimpleNamespace(train=range(IMAGES), validation=range(2000), test=Split(20_000))
+    run.note("views", 1)
+    planned_phases(run, plan, dataset, [], 10.0, Options.of(Recipe(budget="20m")), Progress(events.append))
+    assert events == []

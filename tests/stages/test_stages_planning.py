@@ -252,7 +252,7 @@ def test_a_float_file_may_have_layers_that_have_no_integer_kernel(
 class Failing:
     """A source of members whose planning ends in an error."""
 
-    words, reason = "members that fail", "for the test"
+    kind, words, reason = "cuts", "members that fail", "for the test"
 
     def __init__(self, error: L2CError) -> None:
         self.error = error

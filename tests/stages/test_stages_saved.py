@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,3 +74,28 @@ def test_where_the_chosen_can_not_be_read_all_is_planned_anew(plans: list[Any], 
     (found,) = recalled_plans(again, "chosen", lambda: recalled_plans(again, "planned", planned)[:1])
     assert made == ["planned"]
     assert found.specs == plans[0].specs
+
+
+def test_a_run_killed_between_two_sources_plans_the_second_alone(plans: list[Any], tmp_path: Path) -> None:
+    from learn2compress.stages.saved import kept_by_source, recalled_plans
+
+    class KilledError(Exception):
+        pass
+
+    def killed() -> Any:
+        raise KilledError
+
+    def planned(run: Checkpoints, first: Any, second: Any) -> list[Any]:
+        of_all = [("students", first), ("prunings", second)]
+        return recalled_plans(run, "planned", lambda: [kept_by_source(run, kind, make) for kind, make in of_all])  # type: ignore[arg-type]
+
+    (plan,) = plans
+    pruned = replace(plan, kind="prunings")
+    with pytest.raises(KilledError):
+        planned(Checkpoints(tmp_path), lambda: plan, killed)
+    found = planned(Checkpoints(tmp_path), never, lambda: pruned)
+    assert [one.kind for one in found] == ["students", "prunings"]
+    assert found[0].specs == plan.specs
+    # Kept with all others, it is not kept twice.
+    assert {path.name for path in tmp_path.iterdir()} == {"planned", "state.json"}
+    assert [one.kind for one in planned(Checkpoints(tmp_path), never, never)] == ["students", "prunings"]

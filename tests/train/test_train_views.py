@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from learn2compress.inputs.arrays import ArraySplit
+from learn2compress.inputs.decode import inspect
+from learn2compress.inputs.folders import FolderSplit
 from learn2compress.train.views import CROP_AREA, SHIFT_SHARE, Views, ViewSpec
 
 Split = Callable[..., Any]
@@ -215,3 +222,136 @@ def test_jitter_leaves_a_mixed_view_what_it_is_a_mix_of() -> None:
     still = views.batch(1, everything)
     np.testing.assert_array_equal(views.batch(1, everything, np.random.default_rng(1)), still)
     assert (still[:, 0, 0, 0] != greys[:, 0, 0, 0]).sum() > 20
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 10)])
+def test_reflected_places_are_those_of_a_padded_image_and_nothing_is_held_twice(
+    split: Split, size: tuple[int, int]
+) -> None:
+    count = 2000
+    images = split(count, size=size)
+    views = Views(images, ViewSpec(1, size, 0, flip=False))
+    assert views.shifts
+    tracemalloc.start()
+    try:
+        batch = views.batch(0, everything)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < images.stacked.nbytes / 2
+    rim = [(int(side * SHIFT_SHARE),) * 2 for side in size]
+    padded = np.pad(images.stacked[everything], ((0, 0), *rim, (0, 0)), mode="reflect")
+    height, width = size
+    for image, view in zip(padded, batch, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(image, (height, width, 3))[:, :, 0]
+        assert (windows == view).all(axis=(2, 3, 4)).any()
+
+
+class Decoded(FolderSplit):
+    """Tells the shapes that images were decoded at."""
+
+    def image(self, index: int, at_least: int | None = None) -> Any:
+        decoded = super().image(index, at_least)
+        self.__dict__.setdefault("shapes", []).append(decoded.shape[:2])
+        return decoded
+
+
+def photos(folder: Path, sizes: list[tuple[int, int]], turned: int = 1) -> Decoded:
+    """JPEGs of these (height, width); red tells the row and green the column, in shares of 250."""
+    files = []
+    for number, (height, width) in enumerate(sizes):
+        pixels = np.full((height, width, 3), 128, np.uint8)
+        pixels[:, :, 0] = np.linspace(0, 250, height)[:, None]
+        pixels[:, :, 1] = np.linspace(0, 250, width)[None, :]
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        path = folder / f"{number}.jpg"
+        Image.fromarray(pixels).save(path, quality=95, subsampling=0, exif=exif)
+        files.append(inspect(path))
+    return Decoded(folder, files, np.zeros(len(sizes), np.int64))
+
+
+SIZES = [(400 + 7 * n, 613 - 5 * n) for n in range(20)]
+LARGE = np.arange(len(SIZES))
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6])
+@pytest.mark.parametrize("framing", ["crop", "squeeze"])
+def test_a_photo_that_is_decoded_smaller_shows_the_same_part_of_the_image(
+    tmp_path: Path, framing: Any, turned: int
+) -> None:
+    small = photos(tmp_path, SIZES, turned).framed(framing)
+    whole = ArraySplit([small.image(n) for n in LARGE], np.zeros(len(SIZES), np.int64), framing)
+    spec = ViewSpec(2, (32, 48), 0)
+    for view in range(spec.count):
+        for seed in (None, 1):
+            jitter = [None if seed is None else np.random.default_rng(seed) for _ in range(2)]
+            found, expected = (
+                Views(of, spec).batch(view, LARGE, moved).astype(int)
+                for of, moved in zip((small, whole), jitter, strict=True)
+            )
+            # A view's pixel is a thirty-second of a crop, up to eight steps of a colour.
+            assert np.abs(found - expected).max() <= 4
+            assert np.abs(found - expected).mean() <= 1
+
+
+def test_photos_are_decoded_no_larger_than_a_view_needs_and_no_smaller(tmp_path: Path) -> None:
+    split = photos(tmp_path, SIZES)
+    Views(split, ViewSpec(1, (32, 32), 0)).batch(0, LARGE)
+    stored = split.sizes[LARGE]
+    decoded = np.array(sorted(split.shapes))
+    assert len(decoded) == len(stored)
+    # Of a crop of at least 35 % no less than twice 32 pixels are left: of the whole then no less than this.
+    assert decoded.min() >= 2 * 32
+    assert (decoded.max(axis=1) <= stored.max() / 2 + 1).all()
+    # Here the views are so large that nothing is to spare.
+    split = photos(tmp_path, SIZES)
+    Views(split, ViewSpec(1, (200, 200), 0)).batch(0, LARGE)
+    assert sorted(split.shapes) == sorted(map(tuple, split.sizes))
+
+
+def test_the_smallest_crops_are_decoded_larger_than_the_largest(tmp_path: Path) -> None:
+    split = photos(tmp_path, [(600, 600 + n) for n in range(60)])
+    views = Views(split, ViewSpec(1, (64, 64), 0, flip=False))
+    sides = []
+    for n in range(60):
+        split.shapes = []
+        shown = views.batch(0, np.array([n])).astype(float)[0]
+        part = (shown[-1, 0, 0] - shown[0, 0, 0]) / 250
+        across = (shown[0, -1, 1] - shown[0, 0, 1]) / 250
+        ((height, width),) = split.shapes
+        # 128 pixels of the crop, but for what can't be told from colours so exactly.
+        assert height * part >= 0.95 * 128
+        assert width * across >= 0.95 * 128
+        sides.append((min(part, across), height))
+    assert {height for _, height in sides} == {150, 300}
+    assert (
+        max(part for part, height in sides if height == 300)
+        < min(part for part, height in sides if height == 150) + 0.1
+    )
+
+
+def test_soft_labels_of_photos_that_were_decoded_whole_are_not_taken_for_those_of_these(
+    tmp_path: Path, split: Split
+) -> None:
+    before = {"size": (9, 9), "seed": 0, "flip": True, "area": CROP_AREA, "aspect": (3 / 4, 4 / 3)}
+    spec = ViewSpec(1, (9, 9), 0)
+    assert Views(photos(tmp_path, SIZES), spec).recipe != before
+    # Images in memory are what they were.
+    assert Views(split(30), spec).recipe == before
+
+
+def test_no_more_threads_are_begun_than_there_are_cores(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: set[int] = set()
+
+    class Watched(ArraySplit):
+        def image(self, index: int, at_least: int | None = None) -> Any:
+            at_work.add(threading.get_ident())
+            return super().image(index)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    images = split(30, stacked=False)
+    views = Views(Watched([images.image(n) for n in everything], images.labels), ViewSpec(1, (64, 64), 0))
+    views.batch(0, np.arange(300) % 30)
+    assert 1 <= len(at_work) <= 2

@@ -99,9 +99,9 @@ def read_app_model(
     if len(image_in.shape) != 4 or image_in.shape[0] != 1 or image_in.shape[3] != 3 or image_in.dtype not in TYPES:
         raise _no_classifier(path, f"an input of shape {image_in.shape} and type {image_in.dtype}")
     metadata = metadata_of(path)
-    names = metadata.labels if metadata and metadata.labels else labels
-    if prod(out.shape) != len(names) or out.dtype not in TYPES:
-        raise _no_classifier(path, f"an output of shape {out.shape} and type {out.dtype} for {len(names)} labels")
+    labels = metadata.labels if metadata and metadata.labels else labels
+    if prod(out.shape) != len(labels) or out.dtype not in TYPES:
+        raise _no_classifier(path, f"an output of shape {out.shape} and type {out.dtype} for {len(labels)} labels")
     means, stds = (metadata.input_mean, metadata.input_std) if metadata and metadata.input_std else ((0.0,), (1.0,))
     if image_in.dtype == "FLOAT32" and (len(set(means)) > 1 or len(set(stds)) > 1):
         raise _no_classifier(path, f"an input normalised by channel (mean {means}, standard deviation {stds})")
@@ -117,7 +117,7 @@ def read_app_model(
         output_scale=out.scale if out.scale is not None else 1.0,
         output_zero_point=out.zero_point or 0,
         logits=logits or gives_logits(path),
-        labels=names,
+        labels=labels,
         operators=tuple(sorted(described.ops)),
         size_bytes=path.stat().st_size,
         figures=figures,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from learn2compress.apps.contents import AppModel, read_app_model
 from learn2compress.apps.micro import micro_files
 from learn2compress.apps.rendering import rendered
+from learn2compress.core.app_kinds import APP_KINDS
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Family, Member
 from learn2compress.core.folder import not_writable
@@ -25,19 +28,15 @@ ML_KIT_LEAST_SIDE = 32
 
 @dataclass(frozen=True)
 class AppTarget:
-    """One kind of app.
+    """What is written for one kind of app.
 
     Attributes:
-        name: as it is asked for.
         assets: where in the folder the member and its labels lie.
         files: function of the member -> path in the folder -> text.
-        types: what the input and output of the member may be.
     """
 
-    name: str
     assets: str
     files: Callable[[AppModel], Files]
-    types: frozenset[str] = frozenset({"UINT8", "INT8", "FLOAT32"})
 
 
 def _android(model: AppModel) -> Files:
@@ -80,16 +79,12 @@ def _python(model: AppModel) -> Files:
     return rendered("python", model, {name: f"{name}.j2" for name in names})
 
 
-# LiteRT.js knows no int8 tensors.
 TARGETS = {
-    target.name: target
-    for target in (
-        AppTarget("android", "app/src/main/assets", _android),
-        AppTarget("ios", "", _ios),
-        AppTarget("web", "", _web, frozenset({"UINT8", "FLOAT32"})),
-        AppTarget("python", "", _python),
-        AppTarget("micro", "", micro_files),
-    )
+    "android": AppTarget("app/src/main/assets", _android),
+    "ios": AppTarget("", _ios),
+    "web": AppTarget("", _web),
+    "python": AppTarget("", _python),
+    "micro": AppTarget("", micro_files),
 }
 
 
@@ -110,24 +105,31 @@ def export(folder: str | Path, member: str, to: str, out: str | Path | None = No
         raise InputError("export.target", f"There is no code for {to!r}.", f"use one of {', '.join(TARGETS)}.")
     family = Family.load(folder)
     chosen = _member(family, member)
-    target = TARGETS[to]
+    target, types = TARGETS[to], APP_KINDS[to].types
     labels, figures = family.dataset.class_names, _figures(family, chosen)
     model = read_app_model(family.path(chosen), chosen.name, labels, figures, chosen.output == "logits")
-    if wrong := {model.input_type, model.output_type} - target.types:
+    if wrong := {model.input_type.lower(), model.output_type.lower()} - types:
         raise InputError(
             "export.type",
-            f"{chosen.name} has a tensor of {wrong.pop().lower()} at its ends, which {to} does not take.",
-            f"export a member whose ends are {' or '.join(sorted(t.lower() for t in target.types))}.",
+            f"{chosen.name} has a tensor of {wrong.pop()} at its ends, which {to} does not take.",
+            f"export a member whose ends are {' or '.join(sorted(types))}.",
         )
     place = _place(out if out is not None else f"{chosen.name}-{to}")
     files = target.files(model)
-    return _write(place, files, model, target.assets)
+    _write(place, files, model, target.assets)
+    return place
 
 
 def _member(family: Family, name: str) -> Member:
     for member in family.members:
         if member.name == name:
             return member
+    if not family.members:
+        raise InputError(
+            "family.no_members",
+            f"The family in {family.folder} has no members.",
+            "run `l2c compress` again, into another --out: a run that ends well has written one at least.",
+        )
     raise InputError(
         "member.unknown",
         f"The family has no member {name!r}.",
@@ -149,12 +151,14 @@ def _figures(family: Family, member: Member) -> tuple[str, ...]:
 def _place(out: str | Path) -> Path:
     place = at_home(out).absolute()
     try:
-        nearest = next(p for p in (place, *place.parents) if p.exists())
+        # A link that leads nowhere is there too: no folder can be made in its place.
+        nearest = next(p for p in (place, *place.parents) if os.path.lexists(p))
         filled = place.is_dir() and any(place.iterdir())
     except OSError as error:
         raise not_writable(place, error.strerror) from error
     if not nearest.is_dir():
-        raise InputError("out.not_a_folder", f"{nearest} is a file, not a folder.", "give another --out.")
+        kind = "a file" if nearest.exists() else "a link that leads nowhere"
+        raise InputError("out.not_a_folder", f"{nearest} is {kind}, not a folder.", "give another --out.")
     if filled:
         raise InputError(
             "out.not_empty", f"The folder {place} is not empty.", "give a new or an empty folder for --out."
@@ -162,28 +166,36 @@ def _place(out: str | Path) -> Path:
     return place
 
 
-def _write(place: Path, files: Files, model: AppModel, assets: str) -> Path:
-    """All files or none: they are put together beside the place, and moved there at once."""
+def _write(place: Path, files: Files, model: AppModel, assets: str) -> None:
+    """All files or none: they are put together out of sight, and moved to their place at the end."""
+    there = place.exists()
     made = [path for path in place.parents if not path.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
+        beside = place if there else place.parent
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=beside) as temporary:
             staging = Path(temporary) / "files"
-            (staging / assets).mkdir(parents=True)
-            shutil.copyfile(model.path, staging / assets / model.file)
-            (staging / assets / "labels.txt").write_text("\n".join(model.labels) + "\n", encoding="utf-8")
-            for locale, names in model.display_labels.items():
-                text = "\n".join(names) + "\n"
-                (staging / assets / f"labels_{locale}.txt").write_text(text, encoding="utf-8")
-            for name, text in files.items():
-                (staging / name).parent.mkdir(parents=True, exist_ok=True)
-                (staging / name).write_text(text, encoding="utf-8")
-            if place.exists():
-                place.rmdir()
-            staging.replace(place)
+            _fill(staging, files, model, assets)
+            if there:  # the folder itself stays: someone may stand in it, or a disk be mounted there
+                for path in list(staging.iterdir()):
+                    path.replace(place / path.name)
+            else:
+                staging.replace(place)
     except OSError as error:
-        for path in made:
-            if path.exists() and not any(path.iterdir()):
-                path.rmdir()
         raise not_writable(place, error.strerror) from error
-    return place
+    finally:
+        for path in made:
+            with suppress(OSError):  # something is in it
+                path.rmdir()
+
+
+def _fill(folder: Path, files: Files, model: AppModel, assets: str) -> None:
+    (folder / assets).mkdir(parents=True)
+    shutil.copyfile(model.path, folder / assets / model.file)
+    lists = {"labels.txt": model.labels}
+    lists |= {f"labels_{locale}.txt": names for locale, names in model.display_labels.items()}
+    for name, labels in lists.items():
+        (folder / assets / name).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")

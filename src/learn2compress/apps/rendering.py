@@ -9,16 +9,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from learn2compress.apps.contents import AppModel
+from learn2compress.core.app_kinds import APP_KINDS
 from learn2compress.core.units import show_bytes
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def rendered(kind: str, model: AppModel, names: Mapping[str, str], **more: object) -> dict[str, str]:
-    """Texts of files.
+    """Texts of files. The templates also know `call`, the lines of an app that call the code.
 
     Args:
-        kind: folder of the templates.
+        kind: of app; the folder of its templates has the same name.
         model: the member.
         names: path of a file -> its template.
         more: what else the templates name.
@@ -33,6 +34,6 @@ def rendered(kind: str, model: AppModel, names: Mapping[str, str], **more: objec
     )
     environment.filters.update({"bytes": show_bytes, "string": lambda text: json.dumps(text, ensure_ascii=False)})
     return {
-        path: environment.get_template(f"{kind}/{template}").render(model=model, **more)
+        path: environment.get_template(f"{kind}/{template}").render(model=model, call=APP_KINDS[kind].call, **more)
         for path, template in names.items()
     }

@@ -127,8 +127,13 @@ def _read(path: Path) -> dict[str, Any]:
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Writes a file such that after a crash at any moment the old content or the new is there, never a part."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise

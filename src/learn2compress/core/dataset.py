@@ -38,10 +38,19 @@ class ImageSplit(Protocol):
     def framing(self) -> Framing:
         """How `batch` brings images to a size: `crop` or `squeeze`."""
 
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(height, width) of each image as it is stored, shape (examples, 2)."""
+
     def __len__(self) -> int: ...
 
-    def image(self, index: int) -> Images:
-        """One decoded image (height, width, 3) at the size it is stored in."""
+    def image(self, index: int, at_least: int | None = None) -> Images:
+        """One decoded image (height, width, 3) at the size it is stored in.
+
+        Args:
+            at_least: pixels a side that the caller needs no more than: the image may come smaller, in proportion,
+                where that is the faster way.
+        """
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
         """Images (len(indices), *size, 3), fitted for evaluation as `framing` says."""

@@ -28,6 +28,11 @@ class L2CError(Exception):
         self.what = what
         self.fix = fix
 
+    @property
+    def told(self) -> dict[str, str]:
+        """As JSON has it: its `code`, `message` and `fix`."""
+        return {"code": self.code, "message": self.what, "fix": self.fix}
+
 
 class InputError(L2CError):
     """The user's model, data, option or folder can't be used as given."""

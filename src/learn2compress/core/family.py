@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, Framing
@@ -177,7 +177,10 @@ class Member(Model):
 
 
 class DatasetSummary(Record):
-    """What the data was, and how images of another shape were brought to the input's: by `crop` or `squeeze`."""
+    """What the data was, and how images of another shape were brought to the input's: by `crop` or `squeeze`.
+
+    `test_fingerprint` is that of the test split, by which it is known again; empty in older manifests.
+    """
 
     source: str
     class_names: tuple[str, ...]
@@ -187,6 +190,7 @@ class DatasetSummary(Record):
     image_size: tuple[int, int]
     framing: Framing = CROP
     notes: tuple[str, ...] = ()
+    test_fingerprint: str = ""
 
 
 class Environment(Record):
@@ -224,6 +228,16 @@ class Family(Record):
     teacher_licence: str = NOT_GIVEN
     data_licence: str = NOT_GIVEN
     folder: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _as_many_shares_as_classes(self) -> Family:
+        """What is told class by class names each class of the data, or none."""
+        classes = len(self.dataset.class_names)
+        for model in (self.teacher, *self.baselines, *self.members):
+            shares = len(model.accuracy.per_class_test)
+            if shares not in (0, classes):
+                raise ValueError(f"{model.name} has the accuracy of {shares} classes, but the data has {classes}")
+        return self
 
     def path(self, model: Model) -> Path:
         """Where the model's file lies."""
@@ -301,10 +315,10 @@ class Family(Record):
             return Family.model_validate({**document, "folder": Path(folder)})
         except ValidationError as error:
             mistake = error.errors()[0]
-            key = ".".join(map(str, mistake["loc"]))
+            said = ": ".join(filter(None, (".".join(map(str, mistake["loc"])), mistake["msg"].lower())))
             raise InputError(
                 "family.unreadable",
-                f"{path} is no valid manifest: {key}: {mistake['msg'].lower()}.",
+                f"{path} is no valid manifest: {said}.",
                 "run `l2c compress` again.",
             ) from error
         except (OSError, ValueError, TypeError, RecursionError) as error:

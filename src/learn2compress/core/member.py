@@ -29,6 +29,7 @@ class MemberSpec:
         input_size: (height, width) of the images it takes.
         targets: the targets it was chosen to satisfy.
         precision: of the file it is written as; see `core.precision`.
+        in_float32: layers whose outputs are not rounded in its int8 file; None where that is to be found out.
     """
 
     name: str
@@ -43,6 +44,7 @@ class MemberSpec:
     depth: int = 0
     targets: tuple[str, ...] = ()
     precision: str = "int8"
+    in_float32: tuple[str, ...] | None = None
 
     def contains(self, other: MemberSpec) -> bool:
         """Whether no stage of another of the same family is wider or deeper, nor has what was pruned here.

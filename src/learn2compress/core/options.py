@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
-from learn2compress.core.framing import CROP, Framing
-from learn2compress.core.precision import FULL_INT8, INTEGER, FileFormat, file_formats
+from learn2compress.core.precision import INTEGER, FileFormat, file_formats
 from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
@@ -24,34 +24,36 @@ MIXED = ("auto", "off")
 
 @dataclass(frozen=True)
 class Options:
-    """The checked options of a run; see `learn2compress.compress` for what they mean.
+    """A recipe that was checked, and what of it has to be read before it can be used.
 
-    `formats` are the files that each member is written as; a member whose int8 loses more than `mixed_loss` is looked
-    into where `mixed` says so.
+    Attributes:
+        recipe: what is asked for; see `learn2compress.compress` for what it means.
+        targets: the bounds.
+        budget_seconds: for the whole run.
+        input_size: (height, width) for a model that takes images of any size; None where it is to be found out.
+        formats: the files that each member is written as.
     """
 
-    students: int
+    recipe: Recipe
     targets: tuple[Target, ...]
     budget_seconds: float
-    route: str
-    preprocess: str
     input_size: tuple[int, int] | None
-    input_name: str
-    output_name: str
-    seed: int
-    sparsity: float
-    teacher: str
-    backend: str
-    teacher_licence: str
-    data_licence: str
-    display_labels: tuple[str, ...]
-    views: ViewsRecipe
-    training: TrainingRecipe
-    formats: tuple[FileFormat, ...] = (FULL_INT8,)
-    mixed: bool = True
-    mixed_loss: float = 0.01
-    importance: str = "Taylor"
-    framing: Framing = CROP
+    formats: tuple[FileFormat, ...]
+
+    @property
+    def views(self) -> ViewsRecipe:
+        """The section of the recipe."""
+        return self.recipe.views
+
+    @property
+    def training(self) -> TrainingRecipe:
+        """The section of the recipe."""
+        return self.recipe.training
+
+    @property
+    def mixed(self) -> bool:
+        """Whether a member whose int8 loses more than the recipe's `mixed_loss` is looked into."""
+        return self.recipe.mixed == "auto"
 
     @property
     def rounded_in_training(self) -> bool:
@@ -70,73 +72,74 @@ class Options:
         Raises:
             InputError: `option.*`, `target.*` or `units.*`.
         """
-        students, seed, sparsity, budget = recipe.students, recipe.seed, recipe.sparsity, recipe.budget
-        if not isinstance(students, int) or not 1 <= students <= MOST_STUDENTS:
-            raise InputError(
-                "option.students",
-                f"The number of students is {students!r}; it must be between 1 and {MOST_STUDENTS}.",
-                "give for example --students 3.",
-            )
-        seconds = float(budget) if isinstance(budget, int | float) else duration_seconds(budget)
-        if not SHORTEST_BUDGET_SECONDS <= seconds < math.inf:
-            raise InputError(
-                "option.budget",
-                f"A budget of {seconds:.0f} seconds can't be kept: that is too short to train anything, or endless.",
-                f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
-            )
-        if recipe.route not in ROUTES:
-            raise InputError(
-                "option.route", f"--from {recipe.route!r} is not known.", f"use one of {', '.join(ROUTES)}."
-            )
-        check_seed(seed)
-        if not isinstance(sparsity, int | float) or not 0 <= sparsity <= MOST_SPARSITY:
-            raise InputError(
-                "option.sparsity",
-                f"A sparsity of {sparsity!r} can't be reached; it is the share of weights that become zero.",
-                f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
-            )
-        if recipe.backend != "tensorflow" and recipe.teacher == "joint":
-            raise InputError(
-                "option.backend",
-                f"A teacher can't be trained along (--teacher joint) on {recipe.backend}.",
-                "leave out one of --backend and --teacher.",
-            )
-        if recipe.views.mixed and recipe.teacher == "joint":
-            # Nor is it harmless: by its optimizer's momentum a teacher without a loss moves on.
-            raise InputError(
-                "option.mixed_views",
-                "A teacher that is trained along (--teacher joint) learns from labels, and a mix of two images "
-                "(views.mixed) has none.",
-                "leave out one of them.",
-            )
-        if recipe.mixed not in MIXED:
-            raise InputError(
-                "option.mixed", f"--mixed {recipe.mixed!r} is not known.", f"use one of {', '.join(MIXED)}."
-            )
+        _check_students(recipe.students)
+        seconds = _budget_seconds(recipe.budget)
+        _check_known("route", "--from", recipe.route, ROUTES)
+        check_seed(recipe.seed)
+        _check_sparsity(recipe.sparsity)
+        _check_joint_teacher(recipe)
+        _check_known("mixed", "--mixed", recipe.mixed, MIXED)
         return Options(
-            students=students,
+            recipe,
             targets=tuple(Target.parse(text) for text in recipe.targets),
             budget_seconds=seconds,
-            route=recipe.route,
-            preprocess=recipe.preprocess,
             input_size=read_size(recipe.input_size),
-            input_name=recipe.input_name,
-            output_name=recipe.output_name,
-            seed=seed,
-            sparsity=float(sparsity),
-            teacher=recipe.teacher,
-            backend=recipe.backend,
-            teacher_licence=recipe.teacher_licence.strip(),
-            data_licence=recipe.data_licence.strip(),
-            display_labels=recipe.display_labels,
-            views=recipe.views,
-            training=recipe.training,
             formats=file_formats(recipe.precision, recipe.input_type, recipe.output_type, recipe.output),
-            mixed=recipe.mixed == "auto",
-            mixed_loss=recipe.mixed_loss,
-            importance=recipe.importance,
-            framing=recipe.framing,
         )
+
+
+def _check_students(students: object) -> None:
+    if not isinstance(students, int) or not 1 <= students <= MOST_STUDENTS:
+        raise InputError(
+            "option.students",
+            f"The number of students is {students!r}; it must be between 1 and {MOST_STUDENTS}.",
+            "give for example --students 3.",
+        )
+
+
+def _budget_seconds(budget: str | float) -> float:
+    seconds = float(budget) if isinstance(budget, int | float) else duration_seconds(budget)
+    if not SHORTEST_BUDGET_SECONDS <= seconds < math.inf:
+        raise InputError(
+            "option.budget",
+            f"A budget of {seconds:.0f} seconds can't be kept: that is too short to train anything, or endless.",
+            f"give at least {SHORTEST_BUDGET_SECONDS}s; 10m to 1h is usual.",
+        )
+    return seconds
+
+
+def _check_sparsity(sparsity: object) -> None:
+    if not isinstance(sparsity, int | float) or not 0 <= sparsity <= MOST_SPARSITY:
+        raise InputError(
+            "option.sparsity",
+            f"A sparsity of {sparsity!r} can't be reached; it is the share of weights that become zero.",
+            f"give a number from 0 to {MOST_SPARSITY}, such as --sparsity 0.5.",
+        )
+
+
+def _check_joint_teacher(recipe: Recipe) -> None:
+    """Refuses what a teacher that is trained along can't be beside."""
+    if recipe.teacher != "joint":
+        return
+    if recipe.backend != "tensorflow":
+        raise InputError(
+            "option.backend",
+            f"A teacher can't be trained along (--teacher joint) on {recipe.backend}.",
+            "leave out one of --backend and --teacher.",
+        )
+    if recipe.views.mixed:
+        # Nor is it harmless: by its optimizer's momentum a teacher without a loss moves on.
+        raise InputError(
+            "option.mixed_views",
+            "A teacher that is trained along (--teacher joint) learns from labels, and a mix of two images "
+            "(views.mixed) has none.",
+            "leave out one of them.",
+        )
+
+
+def _check_known(option: str, flag: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"option.{option}", f"{flag} {value!r} is not known.", f"use one of {', '.join(known)}.")
 
 
 def read_size(text: str) -> tuple[int, int] | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, Framing
 from learn2compress.core.paths import at_home
+from learn2compress.core.plan_recipe import PlanRecipe
 from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
 RECIPE = "recipe.toml"
@@ -41,8 +43,13 @@ Names = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: split_names(value) if isinstance(value, str | list | tuple) else value),
 ]
-# One side alone is a number in TOML.
-Size = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+# One side alone is a number in TOML, and may be one of NumPy in Python.
+Size = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, Integral) and type(value) is not bool else value),
+]
+# For people; what is blank was not given.
+Words = Annotated[str, StringConstraints(strip_whitespace=True)]
 # What `core.options` checks, which says better what such a number means.
 AnyFloat = Annotated[float, Field(allow_inf_nan=True)]
 
@@ -128,11 +135,12 @@ class Recipe(_Section):
     importance: Importance = "Taylor"
     seed: int = 0
     backend: Literal["tensorflow", "jax"] = "tensorflow"
-    teacher_licence: str = ""
-    data_licence: str = ""
+    teacher_licence: Words = ""
+    data_licence: Words = ""
     display_labels: tuple[str, ...] = ()
     views: ViewsRecipe = ViewsRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    plan: PlanRecipe = PlanRecipe()
 
     @staticmethod
     def compose(

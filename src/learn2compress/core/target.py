@@ -45,7 +45,8 @@ class Target:
         """Reads one expression.
 
         Raises:
-            InputError: `target.malformed`, `target.unknown_metric`, `target.direction` or `target.unsatisfiable`.
+            InputError: `target.malformed`, `target.unknown_metric`, `target.direction`,
+                `target.unsatisfiable` or `target.bounds_nothing`.
         """
         match = _EXPRESSION.fullmatch(text)
         examples = ", ".join(example for _, _, example in METRICS.values())
@@ -70,12 +71,22 @@ class Target:
                 f"write it like {example}.",
             )
         bound = units.quantity(value, unit_table, f"In the target {text!r}, the value", example)
-        if (unit_table is units.FRACTIONS and bound > 1) or bound <= 0:
-            expected = "a fraction between 0 and 1" if unit_table is units.FRACTIONS else "more than zero"
+        shares = unit_table is units.FRACTIONS
+        # Who writes 90, or a drop of 1, most likely means percent.
+        percent = shares and 1 <= bound <= 100 and not value.endswith("%")
+        fix = (
+            f"did you mean {metric}{direction}{value}%? Else write it like {example}."
+            if percent
+            else f"write it like {example}."
+        )
+        if (shares and bound > 1) or bound <= 0:
+            expected = "a fraction between 0 and 1" if shares else "more than zero"
             raise InputError(
-                "target.unsatisfiable",
-                f"The target {text!r} can't be met: its bound must be {expected}.",
-                f"write it like {example}.",
+                "target.unsatisfiable", f"The target {text!r} can't be met: its bound must be {expected}.", fix
+            )
+        if percent and direction == "<=":
+            raise InputError(
+                "target.bounds_nothing", f"The target {text!r} allows 100 %: whatever is made meets it.", fix
             )
         return Target(metric, bound, f"{metric}{direction}{value}")
 

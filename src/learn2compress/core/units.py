@@ -12,7 +12,8 @@ from learn2compress.core.errors import InputError
 # Decimal prefixes, as file managers and stores quote sizes; KiB and MiB are there for who means them.
 BYTES: dict[str, float] = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 COUNTS: dict[str, float] = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-SECONDS: dict[str, float] = {"S": 1, "": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
+# Without a unit, 20 would be seconds for some and minutes for others.
+SECONDS: dict[str, float] = {"S": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
 MILLISECONDS: dict[str, float] = {"": 1, "US": 1e-3, "MS": 1, "S": 1e3}
 FRACTIONS: dict[str, float] = {"": 1, "%": 1e-2}
 
@@ -39,11 +40,17 @@ def quantity(text: str, units: Mapping[str, float], what: str, example: str) -> 
 
 
 def duration_seconds(text: str) -> float:
-    """Reads `90s`, `20m`, `1.5h` or `1h30m` as seconds."""
+    """Reads `90s`, `20m`, `1.5h` or `1h30m` as seconds; each number has its unit.
+
+    Raises:
+        InputError: `units.malformed`.
+    """
+    example = "20m, 90s or 1h30m"
     parts = re.findall(r"[0-9.]+\s*[A-Za-z]*", text.strip())
     if not parts or "".join(parts).replace(" ", "") != text.replace(" ", ""):
-        quantity(text, SECONDS, "The duration", "20m, 90s or 1h30m")
-    seconds = sum(quantity(p, SECONDS, "The duration", "20m, 90s or 1h30m") for p in parts)
+        quantity(text, SECONDS, "The duration", example)
+    what = "The duration" if len(parts) == 1 else f"In the duration {text!r}, the part"
+    seconds = sum(quantity(part, SECONDS, what, example) for part in parts)
     if seconds <= 0:
         raise InputError("units.malformed", f"The duration {text!r} is not positive.", "write it like 20m.")
     return seconds

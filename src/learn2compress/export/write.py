@@ -8,9 +8,14 @@ from typing import Any
 
 import keras
 
+from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Images
+from learn2compress.core.errors import ConversionError
 from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.export.convert import to_float32, to_int8, to_post_training_int8, to_unrounded
+from learn2compress.export.schema.packing import unpack
+
+FLOAT32 = FileFormat("float32", input_type="float32", output_type="float32")
 
 
 def write_member(
@@ -44,17 +49,57 @@ def write_member(
     return path
 
 
+def _unchanged(model: bytes, written: FileFormat) -> bytes:
+    return model
+
+
+def _raised(error: ConversionError) -> None:
+    raise error
+
+
+def _refuse_loops(float32: bytes) -> None:
+    # Each body of a loop is a graph of its own; TensorFlow's calibrator takes the whole process down on them.
+    if len(unpack(float32).subgraphs) > 1:
+        raise ConversionError(
+            "export.failed", "It has loops or branches, as recurrent layers do, which can't be calibrated."
+        )
+
+
 def write_baselines(
-    pixels_to_probabilities: Callable[[Any], Any], size: tuple[int, int], samples: Images, folder: Path
-) -> tuple[Path, Path]:
-    """Writes the teacher as float32 and as post-training int8, both taking pixels 0..255; returns the paths.
+    pixels_to_probabilities: Callable[[Any], Any],
+    size: tuple[int, int],
+    samples: Images,
+    folder: Path,
+    *,
+    add_metadata: Callable[[bytes, FileFormat], bytes] = _unchanged,
+    refused: Callable[[ConversionError], None] = _raised,
+) -> tuple[Path, ...]:
+    """Writes the teacher as float32 and as post-training int8, both taking pixels 0..255.
+
+    Args:
+        pixels_to_probabilities: the teacher, as a function of tensors.
+        size: (height, width) of its input.
+        samples: uint8 (n, height, width, 3), what int8 is calibrated on.
+        folder: to write into.
+        add_metadata: puts the metadata into a file's bytes; gets how it is written too.
+        refused: gets the error where the teacher can't be written as int8.
+
+    Returns:
+        The paths, float32 first, and that one alone where int8 was refused.
 
     Raises:
-        ConversionError: the converter refuses the teacher.
+        ConversionError: the teacher can't be written as float32 either; no file is left then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    float32 = folder / "teacher-float32.tflite"
-    float32.write_bytes(to_float32(pixels_to_probabilities, size))
-    int8 = folder / "teacher-int8.tflite"
-    int8.write_bytes(to_post_training_int8(pixels_to_probabilities, size, samples))
+    float32, int8 = folder / "teacher-float32.tflite", folder / "teacher-int8.tflite"
+    for path in (float32, int8):
+        path.unlink(missing_ok=True)  # of an attempt that was interrupted
+    content = to_float32(pixels_to_probabilities, size)
+    write_whole(float32, add_metadata(content, FLOAT32))
+    try:
+        _refuse_loops(content)
+        write_whole(int8, add_metadata(to_post_training_int8(pixels_to_probabilities, size, samples), FULL_INT8))
+    except ConversionError as error:
+        refused(error)
+        return (float32,)
     return float32, int8

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from learn2compress.core.errors import InputError
+from learn2compress.core.memory import available_memory_bytes
 from learn2compress.core.units import show_bytes
 from learn2compress.inputs.archives import is_bomb, unpacked_bytes
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.class_labels import as_labels, as_names
 from learn2compress.inputs.pixels import as_pixels
+from learn2compress.inputs.refusals import STRICT, Refusals
 from learn2compress.inputs.splits import SPLIT_NAMES, Source, SourceSplit
 from learn2compress.inputs.tfdata import is_tf_dataset, read_tf_dataset, tf_class_names
 from learn2compress.inputs.wording import listed, shortened
@@ -24,12 +26,12 @@ _KEYS = "x_train, y_train and, if you have them, x_val, y_val, x_test, y_test, c
 _SHORT = {"train": "train", "validation": "val", "test": "test"}
 
 
-def read_npz(path: Path) -> Source:
+def read_npz(path: Path, refusals: Refusals = STRICT) -> Source:
     """Reads an `.npz` file; nothing in it is executed (`allow_pickle=False`).
 
     Raises:
-        InputError: `dataset.unreadable_npz`, `dataset.zip_bomb`, `dataset.object_array`, `dataset.npz_keys`, or
-            what `read_arrays` raises.
+        InputError: `dataset.unreadable_npz`, `dataset.zip_bomb`, `dataset.larger_than_memory`,
+            `dataset.object_array`, `dataset.npz_keys`, or what `read_arrays` raises.
     """
     name = ""
     try:
@@ -37,6 +39,7 @@ def read_npz(path: Path) -> Source:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise zipfile.BadZipFile("it is no archive of arrays")
             _refuse_bomb(path, file)
+            _refuse_larger_than_memory(path, file)
             found = list(file.files)
             arrays = {}
             for name in filter(_names_a_part, found):
@@ -66,12 +69,13 @@ def read_npz(path: Path) -> Source:
             f"write it with np.savez or np.savez_compressed, with the arrays {_KEYS}.",
         ) from error
     if "x_train" not in arrays or "y_train" not in arrays:
-        raise InputError(
-            "dataset.npz_keys",
-            f"{path} holds the arrays {listed(sorted(found), 10) or '(none)'}; expected are {_KEYS}.",
-            "write it with np.savez(path, x_train=..., y_train=...).",
-        )
-    return read_arrays(arrays, str(path))
+        with (refusals if {"x_test", "y_test"} <= arrays.keys() else STRICT).held():
+            raise InputError(
+                "dataset.npz_keys",
+                f"{path} holds the arrays {listed(sorted(found), 10) or '(none)'}; expected are {_KEYS}.",
+                "write it with np.savez(path, x_train=..., y_train=...).",
+            )
+    return read_arrays(arrays, str(path), refusals)
 
 
 def _refuse_bomb(path: Path, file: Any) -> None:
@@ -84,12 +88,50 @@ def _refuse_bomb(path: Path, file: Any) -> None:
         )
 
 
+def _refuse_larger_than_memory(path: Path, file: Any) -> None:
+    """Before anything is unpacked: later the system would end the process, which could then say nothing."""
+    needed, free = _needed_bytes(file), available_memory_bytes()
+    if free is not None and needed > free:
+        raise InputError(
+            "dataset.larger_than_memory",
+            f"{path} takes at least {show_bytes(needed)} of memory to read, and {show_bytes(free)} are free: "
+            "arrays are held there whole.",
+            "give the images as class folders or TFRecords, which are read as they are needed, or close other "
+            "programs.",
+        )
+
+
+def _needed_bytes(file: Any) -> int:
+    """The most that reading holds at a time of the images, by what the archive declares."""
+    stored = converted = 0
+    pixels: dict[str, int] = {}
+    for entry in file.zip.infolist():
+        name = entry.filename.removesuffix(".npy")
+        if not (name.startswith("x_") and _names_a_part(name)):
+            continue
+        item_bytes = _item_bytes(file, entry)
+        stored += entry.file_size
+        pixels[SPLIT_NAMES[name.partition("_")[2]]] = entry.file_size // item_bytes
+        # What is no uint8 becomes so beside it.
+        converted += entry.file_size // item_bytes if item_bytes > 1 else 0
+    # Where a split is missing, all are made of copies of the training images.
+    made = pixels.get("train", 0) if len(pixels) < len(_SHORT) else 0
+    return max(stored + converted, sum(pixels.values()) + made)
+
+
+def _item_bytes(file: Any, entry: zipfile.ZipInfo) -> int:
+    with file.zip.open(entry) as array:
+        version = np.lib.format.read_magic(array)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return max(1, int(read(array)[2].itemsize))
+
+
 def _names_a_part(key: str) -> bool:
     letter, _, part = key.partition("_")
     return key == "class_names" or (letter in ("x", "y") and part in SPLIT_NAMES)
 
 
-def read_arrays(arrays: Mapping[str, Any], description: str) -> Source:
+def read_arrays(arrays: Mapping[str, Any], description: str, refusals: Refusals = STRICT) -> Source:
     """Reads arrays named `x_train`, `y_train`, `x_val` and so on, and perhaps `class_names`.
 
     Raises:
@@ -101,7 +143,8 @@ def read_arrays(arrays: Mapping[str, Any], description: str) -> Source:
         letter, _, part = key.partition("_")
         if letter in ("x", "y") and part in SPLIT_NAMES:
             (images if letter == "x" else labels)[SPLIT_NAMES[part]] = value
-    for part in (set(images) ^ set(labels)) | ({"train"} - set(images)):
+    needed = set() if refusals.kept and images else {"train"}
+    for part in (set(images) ^ set(labels)) | (needed - set(images)):
         name = _SHORT[part]
         raise InputError(
             "dataset.npz_keys",

@@ -74,8 +74,8 @@ class ArraySplit:
             digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
 
-    def image(self, index: int) -> Images:
-        """One image (height, width, 3) at the size it is stored in."""
+    def image(self, index: int, at_least: int | None = None) -> Images:
+        """One image (height, width, 3), always at the size it is stored in."""
         return self._images[index]
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:

@@ -27,14 +27,15 @@ def read_folder(folder: Path, progress: Progress, refusals: Refusals = STRICT) -
     Args:
         folder: holds a folder per class, or `train`, `val`, `test` folders of such (the last two may lack).
         progress: gets steps, and a warning about files that are skipped.
-        refusals: what becomes of classes without images or inside others, and of too many broken files.
+        refusals: what becomes of classes without images or inside others, of too many broken files, and of data that
+            has other splits alone.
 
     Raises:
         InputError: `dataset.empty_folder`, `dataset.no_class_folders`, `dataset.no_train_split`,
             `dataset.ambiguous_split`, `dataset.empty_class`,
             `dataset.class_inside_class`, `dataset.undecodable`.
     """
-    layout, notes = _layout(folder)
+    layout, notes = _layout(folder, refusals)
     listings = {(part, c): list_images(c) for part, where in layout.items() for c in subfolders(where)}
     with refusals.held():
         _refuse_empty_classes(
@@ -71,7 +72,7 @@ def read_folder(folder: Path, progress: Progress, refusals: Refusals = STRICT) -
     return Source(parts, names, str(folder), (*notes, *checked.notes), checked.broken)
 
 
-def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
+def _layout(folder: Path, refusals: Refusals) -> tuple[dict[str, Path], list[str]]:
     """The folder of each split (only `train` where there are no splits), and notes."""
     inside = subfolders(folder)
     if not inside:
@@ -100,11 +101,12 @@ def _layout(folder: Path) -> tuple[dict[str, Path], list[str]]:
         _refuse_wrapped(inside)
         return {"train": folder}, []
     if "train" not in splits:
-        raise InputError(
-            "dataset.no_train_split",
-            f"{folder} has {listed(sorted(p.name for p in splits.values()))} but no train folder.",
-            "put the training images into a folder train/ beside it, with a folder per class.",
-        )
+        with refusals.held():
+            raise InputError(
+                "dataset.no_train_split",
+                f"{folder} has {listed(sorted(p.name for p in splits.values()))} but no train folder.",
+                "put the training images into a folder train/ beside it, with a folder per class.",
+            )
     ignored = [c.name for c in inside if c not in splits.values()]
     notes = [f"folders beside the splits ignored: {listed(ignored)}"] if ignored else []
     notes += [

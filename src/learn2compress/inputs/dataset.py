@@ -178,7 +178,7 @@ def _read_any(data: Any, progress: Progress, refusals: Refusals) -> Source:
         if not path.exists():
             return _read_pattern(path, progress, refusals)
         if path.suffix.lower() == ".npz":
-            return read_npz(path)
+            return read_npz(path, refusals)
         if path.suffix.lower() in SUFFIXES:
             return read_table(path, progress, refusals)
         if named_like_records(path):

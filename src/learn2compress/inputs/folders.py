@@ -91,11 +91,11 @@ class FolderSplit:
                 digest.update(b"\0/257")  # dark ones became 8 bits in another way once: what is kept of that is void
         return digest.hexdigest()
 
-    def image(self, index: int) -> Images:
-        """One decoded image (height, width, 3) at the size it is stored in."""
+    def image(self, index: int, at_least: int | None = None) -> Images:
+        """See `core.dataset.ImageSplit`; a JPEG is what may come smaller."""
         if "stacked" in self.__dict__ and self.stacked is not None:
             return np.asarray(self.stacked[index])
-        return np.asarray(self._decoded(index, None))
+        return np.asarray(self._decoded(index, at_least))
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Images:
         """Images (len(indices), *size, 3), fitted for evaluation as `framing` says."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.dataset import Images
 from learn2compress.core.framing import CROP, SQUEEZE, Framing
 
@@ -41,4 +41,4 @@ def fitted(image: Image.Image, size: tuple[int, int], framing: Framing = CROP) -
 @cache
 def pool() -> ThreadPoolExecutor:
     """The threads that decode and resize; Pillow lets go of the interpreter lock while it does either."""
-    return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="l2c-images")
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="l2c-images")

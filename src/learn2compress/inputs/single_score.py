@@ -106,10 +106,10 @@ def _wrapped(model: Runnable, probability: bool) -> Runnable:
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = np.asarray(whole(images), np.float32).reshape(len(images), 1)
-        return np.asarray(_both(scores, probability, np.concatenate))
+        return np.asarray(both_scores(scores, probability, np.concatenate))
 
     box = _box_of_two(model.box, probability) if model.box is not None else None
-    tried = np.asarray(_both(model.tried.reshape(-1, 1), probability, np.concatenate))
+    tried = np.asarray(both_scores(model.tried.reshape(-1, 1), probability, np.concatenate))
     return replace(model, run=run, keras_model=None, box=box, classes=2, tried=tried)
 
 
@@ -121,12 +121,12 @@ def _box_of_two(box: BlackBox, probability: bool) -> BlackBox:
         from keras import ops
 
         assert one is not None
-        return _both(ops.reshape(ops.cast(one(images), "float32"), (-1, 1)), probability, ops.concatenate)
+        return both_scores(ops.reshape(ops.cast(one(images), "float32"), (-1, 1)), probability, ops.concatenate)
 
     told = "probability" if probability else "logit"
     return replace(box, digest=f"{box.digest} {told} of two", symbolic=symbolic if one is not None else None)
 
 
-def _both(score: Any, probability: bool, concatenate: Any) -> Any:
-    """Scores (n, 2) of one (n, 1), of arrays or tensors."""
+def both_scores(score: Any, probability: bool, concatenate: Any) -> Any:
+    """Scores (n, 2) of one (n, 1), which is a probability or a logit; of arrays or tensors, as `concatenate` is."""
     return concatenate([1 - score if probability else 0 * score, score], axis=-1)

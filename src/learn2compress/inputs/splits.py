@@ -36,10 +36,6 @@ class SourceSplit(ImageSplit, Protocol):
     """An image split that can be cut up and relabelled."""
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
-        """(height, width) of each image, shape (examples, 2)."""
-
-    @property
     def looks(self) -> Images:
         """Thumbnails of `inputs.looks`, shape (examples, 9, 9, 3)."""
 

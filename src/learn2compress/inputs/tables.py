@@ -55,11 +55,12 @@ def read_table(table: Path, progress: Progress, refusals: Refusals = STRICT) -> 
         splits = {"train": splits[only]}
         notes = (*notes, f"all images of {table.name} are of the {only} split; taken as data without splits")
     if "train" not in splits:
-        raise InputError(
-            "dataset.no_train_split",
-            f"{table} has images of the {listed(splits)} split, but none of the train split.",
-            "write train into the split column for the training images.",
-        )
+        with refusals.held():
+            raise InputError(
+                "dataset.no_train_split",
+                f"{table} has images of the {listed(splits)} split, but none of the train split.",
+                "write train into the split column for the training images.",
+            )
     return Source(splits, None if names is None else dict.fromkeys(splits, names), str(table), notes, checked.broken)
 
 

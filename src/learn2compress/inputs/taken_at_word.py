@@ -35,11 +35,11 @@ def outputs_by_label(
     """
     if dataset is None or dataset.output_names or len(labels) != classes:
         return None
-    spelled = [_plain(label) for label in labels]
-    wanted = [_plain(one) for one in dataset.class_names]
+    spelled = [plain(label) for label in labels]
+    wanted = [plain(one) for one in dataset.class_names]
     if any(spelled.count(one) != 1 for one in wanted):
         return None
-    gone = [label for label, plain in zip(labels, spelled, strict=True) if plain not in wanted]
+    gone = [label for label, one in zip(labels, spelled, strict=True) if one not in wanted]
     if gone:
         progress.warn(
             f"{len(gone)} of the {classes} outputs of {name} stand, by the labels inside the file, for classes that "
@@ -50,7 +50,8 @@ def outputs_by_label(
     return np.array([spelled.index(one) for one in wanted], np.int64)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The name without what spelling does not count for: capitals, underscores and spaces around."""
     return name.strip().replace("_", " ").casefold()
 
 

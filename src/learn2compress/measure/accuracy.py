@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.dataset import Images, ImageSplit, Labels, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Accuracy
@@ -52,7 +52,7 @@ def tflite_probabilities(
 ) -> Probabilities:
     """The file's probabilities, shape (n, classes), dequantized, for the images at `indices`, in that order.
 
-    Where the file gives logits, the softmax is applied here.
+    Where the file gives logits, the softmax is applied here (of a single score: the sigmoid).
 
     Images are fetched at the file's input size. Without `preprocess`, a uint8 input takes the pixels as they
     are, an int8 input takes them shifted by -128, a float32 input takes 0.0 to 255.0.
@@ -61,8 +61,8 @@ def tflite_probabilities(
         path: the file.
         split: the images. `split.batch` is called from several threads at once.
         indices: which images (default: all).
-        threads: interpreters at work at the same time, each single-threaded (default: the cores there are).
-            The outputs do not depend on it.
+        threads: interpreters at work at the same time, each single-threaded (default: the cores that may be used,
+            at most 16). The outputs do not depend on it.
         preprocess: uint8 (n, height, width, 3) to the real values that the model was trained on, same shape;
             an integer input gets these quantized with its own scale. For the teacher's baselines.
         stage: advanced by the number of images done.
@@ -89,7 +89,7 @@ def tflite_probabilities(
             result[row] = out.dequantize(own.interpreter.get_tensor(out.index)).reshape(-1)
         return len(stored)
 
-    pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads or usable_cores())
     try:
         for done in pool.map(run, range(0, len(order), per_chunk)):
             if stage is not None:
@@ -101,9 +101,11 @@ def tflite_probabilities(
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities of logits (n, classes)."""
+    """Probabilities of logits (n, classes); of a single score (n, 1) the sigmoid, the second of two classes' own."""
     if not logits.size:
         return logits
+    if logits.shape[1] == 1:  # the first class' logit is 0, and not given
+        return softmax(np.concatenate([0 * logits, logits], axis=1))[:, 1:]
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 

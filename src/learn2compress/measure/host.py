@@ -9,6 +9,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from learn2compress.core.cores import allowed_cores
 from learn2compress.core.family import Environment
 
 # The widest of these is told: virtual machines give processors of very different speed one name.
@@ -26,11 +27,12 @@ PACKAGES = ("learn2compress", "ai-edge-litert", "keras", "tensorflow", "tensorfl
 def environment() -> Environment:
     """The processor, system and package versions of this host. No host name, no user, no path.
 
-    `memory_bytes` is what is installed, 0 where the system does not tell. Absent packages are left out.
+    `cores` are those that may be used; `memory_bytes` is what is installed, 0 where the system does not tell. Absent
+    packages are left out.
     """
     return Environment(
         processor=_processor(),
-        cores=_cores(),
+        cores=allowed_cores(),
         memory_bytes=_memory_bytes(),
         system=_system(),
         python=platform.python_version(),
@@ -64,13 +66,6 @@ def processor_of(cpuinfo: str) -> str:
     flags = set(fields.get("flags", fields.get("Features", "")).split())
     widest = next((shown for flag, shown in INSTRUCTIONS.items() if flag in flags), None)
     return f"{name} with {widest}" if widest else name
-
-
-def _cores() -> int:
-    """Cores this process may use: a container or `taskset` may allow fewer than the host has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:

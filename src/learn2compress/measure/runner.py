@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.dataset import Images, ImageSplit, Predictor, Probabilities
 from learn2compress.measure.runtime import open_interpreter, ports
 
@@ -25,7 +25,7 @@ class FileTeacher:
         self.input_size = teacher.input_size
         self.fingerprint = teacher.fingerprint
         self._path = path
-        self._threads = os.cpu_count() or 1
+        self._threads = usable_cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._own = threading.local()
 
@@ -51,7 +51,8 @@ def fastest_labeller(teacher: Predictor, path: Path | None, split: ImageSplit) -
     """The faster of the teacher and its float32 file, if the file computes the same.
 
     Returns:
-        What to label with, its images per second, and its name (`LiteRT` or `the teacher itself`).
+        What to label with, how many images per second it labels once they are in memory, and its name (`LiteRT` or
+        `the teacher itself`).
     """
     images = split.batch(np.arange(min(TIMED_IMAGES, len(split))), teacher.input_size)
     expected, own_rate = _timed(teacher, images)

@@ -26,6 +26,8 @@ FEWEST_STEPS = 30
 STEP_PASSES = 3
 # What a budget takes may be so many times the budget before it is worth a warning: all of it is estimated.
 SHORT_BUDGET = 1.2
+# With less of the budget than this, training is as good as none.
+LEAST_TRAINING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,12 @@ def affordable_spares(budget_seconds: float) -> int:
 
 
 def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:
-    """How many views of the training set the teacher can label within its share of the budget (at least one)."""
+    """How many views of the training set can be made and labelled within their share of the budget (at least one).
+
+    Args:
+        images: in the training set.
+        images_per_second: that are decoded, made views of and labelled.
+    """
     seconds_per_view = images / images_per_second
     return max(1, min(MOST_VIEWS, math.floor(SOFT_LABEL_SHARE * budget_seconds / seconds_per_view)))
 
@@ -76,7 +83,7 @@ def fewest_steps_seconds(batch_size: int, labeller_rate: float, share: float) ->
 
     Args:
         batch_size: images of a step.
-        labeller_rate: images per second of the teacher.
+        labeller_rate: images per second that are decoded and run through the teacher.
         share: of the teacher's time that running the widest member on an image takes.
     """
     return FEWEST_STEPS * batch_size * STEP_PASSES * share / labeller_rate
@@ -85,6 +92,11 @@ def fewest_steps_seconds(batch_size: int, labeller_rate: float, share: float) ->
 def is_short(budget_seconds: float, needed_seconds: float) -> bool:
     """Whether what is needed at the least goes far beyond the budget."""
     return needed_seconds > SHORT_BUDGET * budget_seconds
+
+
+def is_spent(budget_seconds: float, training_seconds: float) -> bool:
+    """Whether what is left of a budget for training is next to nothing."""
+    return training_seconds < LEAST_TRAINING_SHARE * budget_seconds
 
 
 def steps_planner(fixed: int | None) -> Callable[[float, float, int], int]:
@@ -97,7 +109,7 @@ def finish_seconds(images: int, labeller_rate: float, shares: Sequence[float], d
 
     Args:
         images: in the validation and the test split together.
-        labeller_rate: images per second of the teacher's float32 file.
+        labeller_rate: images per second that are decoded and run through the teacher, as a float32 file.
         shares: for each file of a member, what running it on an image takes, as a share of what the teacher takes.
         depths: for each of these, the number of its weight layers: compiling and converting a graph takes the longer,
             the more there is of it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.family import Family, Member
 from learn2compress.core.framing import FRAMED
 from learn2compress.core.units import milliseconds, percent, show_bytes, show_count
@@ -21,9 +22,8 @@ def write_cards(family: Family, folder: Path) -> list[Path]:
     for member in family.members:
         path = folder / card_file(member)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".md.part")
-        part.write_text(card(family, member), encoding="utf-8")
-        written.append(part.replace(path))
+        write_whole(path, card(family, member).encode())
+        written.append(path)
     return written
 
 

@@ -11,7 +11,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.family import Family, Member
+from learn2compress.core.framing import FRAMED
 from learn2compress.core.units import percent, show_bytes, show_duration
 from learn2compress.report import rows as figures
 from learn2compress.report.card import card_file
@@ -19,8 +21,8 @@ from learn2compress.report.classes import class_table
 from learn2compress.report.headline import fine_print, headline, most_accurate, subline
 from learn2compress.report.palette import DARK, LIGHT
 from learn2compress.report.plots import MEASURES, drawable, inline_svg
-from learn2compress.report.ports import port_sentence
-from learn2compress.report.snippets import snippets
+from learn2compress.report.searched import search_table
+from learn2compress.report.shipping import fed_and_given, ways
 
 REPORT = "report.html"
 _TEMPLATE = "template.html.j2"
@@ -28,7 +30,7 @@ _ROUTES = {
     "fresh": "fresh: a small network of its own, trained on the data and the teacher's outputs",
     "teacher": "teacher: the teacher's own layers and weights, fewer or narrower",
 }
-_COMMENT = re.compile(r"(^|\s)((?:///?|#) .*|/\*\*.*\*/)$")
+_COMMENT = re.compile(r"(^|\s)(// .*)$")
 
 
 def write_report(family: Family, folder: Path) -> Path:
@@ -37,9 +39,7 @@ def write_report(family: Family, folder: Path) -> Path:
     Links to the models are relative, so the page belongs beside `models/`.
     """
     path = folder / REPORT
-    part = path.with_suffix(".html.part")
-    part.write_text(render(family), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, render(family).encode())
     return path
 
 
@@ -63,7 +63,7 @@ def render(family: Family) -> str:
             "card": card_file,
             "code": _code,
             "plain": _plain,
-            "ports": port_sentence,
+            "fed_and_given": fed_and_given,
         }
     )
     listed = figures.rows(family)
@@ -84,9 +84,11 @@ def render(family: Family) -> str:
         else None,
         # The SVG is our own; the names in it were escaped when it was drawn.
         plots=[(m.title, Markup(inline_svg(family, m))) for m in MEASURES if drawable(family, m)],
+        searched=search_table(family),
         classes=class_table(family),
-        snippets=snippets(most_accurate(family), family.dataset.framing) if family.members else (),
+        ways=ways(most_accurate(family)) if family.members else (),
         example=most_accurate(family) if family.members else None,
+        framed=FRAMED[family.dataset.framing],
         route=_ROUTES.get(family.route, family.route),
         stages=[(name, seconds, 100 * seconds / longest) for name, seconds in stages.items()],
         light=LIGHT.css(),

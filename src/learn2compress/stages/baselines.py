@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,96 @@ from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.chunks import chunks
 from learn2compress.core.dataset import Dataset, ImageSplit
 from learn2compress.core.errors import ConversionError
-from learn2compress.core.family import Accuracy, Member, Model
+from learn2compress.core.family import NOT_GIVEN, Accuracy, Member, Model
+from learn2compress.core.framing import FRAMED
+from learn2compress.core.precision import FileFormat
 from learn2compress.core.progress import Progress
+from learn2compress.core.version import __version__
 from learn2compress.export.write import write_baselines
 from learn2compress.inputs.symbolic import can_be_traced, pixels_to_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import accuracy_record, score
 from learn2compress.plan.outcome import collapses
 from learn2compress.stages.files import calibration_images
+from learn2compress.tasks import Task
+
+_WRITTEN_AS = {"float32": "float32", "int8": "post-training int8"}
 
 
-def teacher_files(teacher: Teacher, dataset: Dataset, run: Checkpoints, progress: Progress) -> list[Path]:
-    """The teacher as float32 and as post-training int8, or the `.tflite` file that it is.
+def teacher_files(task: Task, teacher: Teacher, dataset: Dataset, run: Checkpoints, progress: Progress) -> list[Path]:
+    """The teacher as float32 and as post-training int8, or the `.tflite` file that it is, as it was given.
 
-    Nothing, with a warning, where it can't be written; nothing where it is no graph.
+    The files that are written say what members' files say of themselves: class names, normalization, framing. What
+    can't be written is left out, with a warning; there is nothing where the teacher is no graph.
     """
     folder = run.staging / "baseline"
     names = run.recall(
-        "baselines", lambda: [path.name for path in _written_baselines(teacher, dataset, folder, progress)]
+        "baselines", lambda: [path.name for path in _written_baselines(task, teacher, dataset, folder, progress)]
     )
     return [folder / name for name in names]
 
 
-def _written_baselines(teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress) -> list[Path]:
+def _written_baselines(
+    task: Task, teacher: Teacher, dataset: Dataset, folder: Path, progress: Progress
+) -> Sequence[Path]:
     if teacher.given_file is not None:
         folder.mkdir(parents=True, exist_ok=True)
         return [Path(shutil.copyfile(teacher.given_file, folder / "teacher.tflite"))]
     if not can_be_traced(teacher):
         return []
     samples = calibration_images(dataset, teacher.input_size)
+
+    def refused(error: ConversionError) -> None:
+        progress.warn(f"the teacher can't be written as a post-training int8 baseline: {error.what}")
+
     with progress.stage("baselines"):
         try:
-            return list(write_baselines(pixels_to_probabilities(teacher), teacher.input_size, samples, folder))
+            return write_baselines(
+                pixels_to_probabilities(teacher),
+                teacher.input_size,
+                samples,
+                folder,
+                add_metadata=_metadata(task, teacher, dataset, progress),
+                refused=refused,
+            )
         except ConversionError as error:
             progress.warn(f"the teacher can't be written as a baseline: {error.what}")
             return []
+
+
+def _metadata(
+    task: Task, teacher: Teacher, dataset: Dataset, progress: Progress
+) -> Callable[[bytes, FileFormat], bytes]:
+    """The function that puts into a baseline what apps and `l2c evaluate` need to know of it."""
+    height, width = teacher.input_size
+
+    def add(model: bytes, written: FileFormat) -> bytes:
+        floats, how = written.input_type == "float32", _WRITTEN_AS[written.precision]
+        try:
+            return task.add_metadata(
+                model,
+                name=f"{teacher.name} {how}",
+                description=(
+                    f"{teacher.name} as {how}, an image classifier with {dataset.classes} classes: what the models "
+                    "are compared with that learn2compress made of it. Takes RGB pixels 0..255"
+                    f"{' as float32, not normalised,' if floats else ''} of {width}x{height}: a photo "
+                    f"{FRAMED[dataset.framing]}."
+                ),
+                version=__version__,
+                author="learn2compress",
+                license=f"teacher: {teacher.licence or NOT_GIVEN}; data: {dataset.licence or NOT_GIVEN}",
+                labels=dataset.class_names,
+                # What is done to pixels is inside the file.
+                input_mean=(0.0,) if floats else None,
+                input_std=(1.0,) if floats else None,
+                framing=dataset.framing,
+                display_labels=dataset.display_names,
+            )
+        except ConversionError as error:  # a graph with loops in it, say, is more than one to the schema
+            progress.note(f"the {how} baseline carries no class names: {error.what}")
+            return model
+
+    return add
 
 
 def warn_of_collapses(

@@ -21,6 +21,7 @@ from learn2compress.plan.budget import (
     fewest_steps_seconds,
     finish_seconds,
     is_short,
+    is_spent,
     phases,
 )
 from learn2compress.stages.planning import Plan
@@ -45,7 +46,7 @@ def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: fl
     They are mirrored where the teacher does not mind, and as many as it can label in its share of the budget.
 
     Args:
-        rate: images per second of the teacher's labeller.
+        rate: images per second that are decoded, made views of and labelled.
     """
     asked = options.views
     flip = run.recall(
@@ -55,7 +56,7 @@ def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: fl
     count = run.recall(
         "views", lambda: asked.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
     )
-    return ViewSpec(count, teacher.input_size, options.seed, flip)
+    return ViewSpec(count, teacher.input_size, options.recipe.seed, flip)
 
 
 def mixed_for(plans: Iterable[Plan], spec: ViewSpec, options: Options) -> ViewSpec:
@@ -67,7 +68,7 @@ def mixed_for(plans: Iterable[Plan], spec: ViewSpec, options: Options) -> ViewSp
     if options.views.mixed is not None:
         return replace(spec, mixed=options.views.mixed)
     # A teacher that is trained along needs labels, and a mix has none.
-    long = options.teacher == "fixed" and spec.count >= FEWEST_MIXED
+    long = options.recipe.teacher == "fixed" and spec.count >= FEWEST_MIXED
     return replace(spec, mixed=long and any(plan.kind == "students" for plan in plans))
 
 
@@ -87,7 +88,7 @@ def warn_of_short_budget(
     Args:
         plans: the first tells what training and the finish take; none where the run is past choosing one.
         baselines: the teacher's files, float32 first; may be empty.
-        rate: images per second of the teacher's labeller.
+        rate: images per second that are decoded, made views of and labelled.
     """
 
     def find_out() -> str:
@@ -108,10 +109,10 @@ def warn_of_short_budget(
         return (
             f"The budget of {show_duration(options.budget_seconds)} is too short: to label the {len(dataset.train)} "
             f"training images {times} takes the teacher about {show_duration(labelling)} ({rate:.3g} images per "
-            f"second, but for what an earlier run has labelled), the shortest training {show_duration(training)}, "
-            f"export and measurement {show_duration(finish)}, and {show_duration(spent)} are spent. The family will "
-            f"be late and hardly trained. The least that would do is --budget {math.ceil(needed / 60)}m; with less "
-            "data or a faster teacher, less."
+            f"second with decoding, but for what an earlier run has labelled), the shortest training "
+            f"{show_duration(training)}, export and measurement {show_duration(finish)}, and {show_duration(spent)} "
+            f"are spent. The family will be late and hardly trained. The least that would do is "
+            f"--budget {math.ceil(needed / 60)}m; with less data, smaller images or a faster teacher, less."
         )
 
     told = run.knows("short budget")
@@ -121,15 +122,29 @@ def warn_of_short_budget(
 
 
 def planned_phases(
-    run: Checkpoints, plan: Plan, dataset: Dataset, baselines: Sequence[Path], rate: float, options: Options
+    run: Checkpoints,
+    plan: Plan,
+    dataset: Dataset,
+    baselines: Sequence[Path],
+    rate: float,
+    options: Options,
+    progress: Progress,
 ) -> Phases:
-    """Seconds of joint and of quantization-aware training; 0 where the number of steps is given."""
+    """Seconds of joint and of quantization-aware training; 0 where the number of steps is given.
+
+    Where next to nothing of the budget is left for them, and `warn_of_short_budget` had not seen that coming, a
+    warning says so.
+    """
 
     def find_out() -> dict[str, float]:
         precisions = [written.precision for written in options.formats]
         finish = finish_estimate(plan, dataset, baselines, rate, precisions)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         remaining -= _labelling_anew(options, dataset, run.recall("views", int), rate)
+        # Where the number of steps is given, no time is promised.
+        told = options.training.joint_steps or run.recall("short budget", str)
+        if not told and is_spent(options.budget_seconds, remaining - finish):
+            progress.warn(_nothing_left(run, remaining - finish, finish, options))
         share = plan.settings.quantization_share if options.rounded_in_training else 0.0
         return asdict(phases(remaining, finish, share))
 
@@ -140,9 +155,20 @@ def planned_phases(
     )
 
 
+def _nothing_left(run: Checkpoints, left: float, finish: float, options: Options) -> str:
+    most = sorted(run.clock.seconds.items(), key=lambda stage: -stage[1])[:2]
+    spent = ", ".join(f"{show_duration(seconds)} on {stage}" for stage, seconds in most)
+    return (
+        f"Of the budget of {show_duration(options.budget_seconds)} only {show_duration(max(0.0, left))} are left for "
+        f"training: {show_duration(run.clock.elapsed)} are spent (most: {spent}), and export and measurement will "
+        f"take about {show_duration(finish)}. The members will hardly be trained. A longer --budget, fewer views "
+        "(--set views.count=N) or less data leaves more."
+    )
+
+
 def _labelling_anew(options: Options, dataset: Dataset, views: int, rate: float) -> float:
     """Seconds for what a jointly trained teacher has to do afterwards; 0 where it is fixed."""
-    if options.teacher != "joint":
+    if options.recipe.teacher != "joint":
         return 0.0
     # What it has become labels all views anew, after it and what it was were run on the two other splits.
     judged = 2 * JUDGED_SLOWNESS * (len(dataset.validation) + len(dataset.test))
@@ -168,7 +194,7 @@ def finish_estimate(
 
     Args:
         baselines: the teacher's files, float32 first; may be empty.
-        rate: images per second of the teacher's labeller.
+        rate: images per second that are decoded, made views of and labelled.
         precisions: of the files that each member is written as.
     """
     images = len(dataset.validation) + len(dataset.test)

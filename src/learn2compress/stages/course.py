@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from learn2compress.core.dataset import Dataset
+from learn2compress.core.family import Member
 from learn2compress.core.options import Options
 from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.stages.planning import Plan
+from learn2compress.stages.settled import plan_recipe
 from learn2compress.train.fit import Trained
 from learn2compress.train.views import ViewSpec
 
@@ -49,19 +53,27 @@ class Course:
                 name: round(right, 3) for name, right in teacher.preprocess_accuracies.items()
             },
             "found out of the teacher": list(teacher.findings),
-            "sparsity": options.sparsity,
-            "teacher": options.teacher,
+            "sparsity": options.recipe.sparsity,
+            "teacher": options.recipe.teacher,
+            **({"search": self.plan.search} if self.plan.search else {}),
         }
 
-    def recipe(self, asked: Recipe, teacher: Teacher) -> Recipe:
-        """What was asked for, with all that was found out on the way: it makes the same family again."""
+    def recipe(self, options: Options, teacher: Teacher, dataset: Dataset, members: Sequence[Member]) -> Recipe:
+        """What was asked for, with all that was found out on the way: it makes the same family again.
+
+        Args:
+            options: of the run.
+            teacher, dataset: of the run.
+            members: of the finished family.
+        """
         training = {
             **asdict(self.plan.settings),
+            "dtype": self.joint.dtype,
             # A run by the recipe has nothing to try: what the trial gave the members is part of their training.
             "joint_steps": self.plan.trial_steps + self.joint.steps,
             "quantization_steps": self.tuning.steps if self.tuning else None,
         }
-        return asked.model_copy(
+        found = options.recipe.model_copy(
             update={
                 "route": {"students": "fresh"}.get(self.plan.kind, self.plan.kind),
                 "preprocess": teacher.preprocess.name,
@@ -69,3 +81,5 @@ class Course:
                 "training": TrainingRecipe.model_validate(training),
             }
         )
+        plan = plan_recipe(self.plan, found, options.formats, teacher, dataset, members)
+        return found.model_copy(update={"plan": plan})

@@ -183,7 +183,7 @@ class Export:
             assert member.quantized is not None
             plain = ready_to_write(member.quantized, written, spec.name)
             int8 = write_member(plain, None, unverified / "int8", spec.name, size, add, written=written)
-            mixed = _cost(wider.found, wider.layers, int8, path, self.options.mixed_loss)
+            mixed = _cost(wider.found, wider.layers, int8, path, self.options.recipe.mixed_loss)
             int8.unlink()
         accuracy = floats["before" if rounded else "best"]
         models = staging / "models"
@@ -195,7 +195,7 @@ class Export:
             float_validation=accuracy[0],
             float_test=accuracy[1],
             verification=verification,
-            zeros=zero_share(kept) if self.options.sparsity > 0 else 0.0,
+            zeros=zero_share(kept) if self.options.recipe.sparsity > 0 else 0.0,
             written=written,
             float_parts=parts,
             mixed=mixed,

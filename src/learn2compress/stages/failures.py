@@ -13,6 +13,12 @@ from learn2compress.core.progress import Progress
 from learn2compress.core.units import show_duration
 
 _SMALLER = "begin anew with smaller batches, as in --set training.batch_size=16"
+# In the stage that reads the data no batch is trained on yet.
+_READING = "inputs"
+_FROM_DISK = (
+    "give the images as class folders or TFRecords, which are read as they are needed: arrays and .npz files are "
+    "held in memory whole"
+)
 
 
 @contextmanager
@@ -27,32 +33,46 @@ def legible_failures(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
-            raise
-        full = "The disk is full" if error.errno == ENOSPC else "Your quota on this disk is used up"
-        raise InputError(
-            "disk.full",
-            f"{full}: {error.filename or folder} could not be written.",
-            "free some disk, then give the same command again: it goes on from where it was.",
-        ) from error
     except Exception as error:
-        if not out_of_memory(error):
+        said = failure_in_words(error, folder)
+        if said is None:
             raise
-        raise InputError(
+        raise said from error
+
+
+def failure_in_words(error: Exception, run: Path | None = None) -> InputError | None:
+    """`disk.full` or `memory.exhausted`, with the way on; None of an error that is neither.
+
+    Args:
+        error: what was raised.
+        run: folder of a run, which can go on from where it was; without one, the command begins anew.
+    """
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        full = "The disk is full" if error.errno == ENOSPC else "Your quota on this disk is used up"
+        unwritten = error.filename or run
+        return InputError(
+            "disk.full",
+            f"{full}: {unwritten} could not be written." if unwritten else f"{full}.",
+            "free some disk, then give the same command again" + (": it goes on from where it was." if run else "."),
+        )
+    if out_of_memory(error):
+        on = f", which goes on from where it was; or {_SMALLER}." if run else "."
+        return InputError(
             "memory.exhausted",
             "The memory is used up.",
-            f"close other programs and give the same command again, which goes on from where it was; or {_SMALLER}.",
-        ) from error
+            f"close other programs and give the same command again{on} If it was reading the data, {_FROM_DISK}.",
+        )
+    return None
 
 
 def tell_of_earlier(run: Checkpoints, progress: Progress) -> None:
     """Says that the run goes on, and of a process before that was killed, which itself could say nothing."""
     if run.killed_at is not None:
         place = f" while it was at {run.killed_at}" if run.killed_at else ""
+        advice = _FROM_DISK if run.killed_at == _READING else _SMALLER
         progress.warn(
             f"the process before this one was killed{place}; if nobody did that, memory may have run out: close "
-            f"other programs, or {_SMALLER}"
+            f"other programs, or {advice}"
         )
     if run.resumed:
         progress.note(f"going on with the unfinished run, after {show_duration(run.clock.elapsed)} of work")

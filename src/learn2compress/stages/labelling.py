@@ -1,16 +1,29 @@
-"""What the teacher says of the views, and how many of them no earlier run had asked it about."""
+"""What the teacher says of the views: how fast it does, and how many of them no earlier run had asked it about."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from learn2compress.core.cache import cache_folder
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, Predictor
+from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
+from learn2compress.inputs.teacher import Teacher
+from learn2compress.measure.runner import fastest_labeller
+from learn2compress.stages.budget import FEWEST_MIXED, mixed_for
+from learn2compress.stages.planning import Plan
 from learn2compress.train.soft_labels import SoftLabels, soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
+# Images that labelling is timed on.
+TIMED_VIEWS = 64
 _KEY = "views labelled"
 
 
@@ -37,3 +50,39 @@ class Labelling:
     def cached(self, spec: ViewSpec) -> int:
         """How many of the views an earlier run had labelled."""
         return max(0, spec.count - self.run.recall(_KEY, int))
+
+
+def timed_labeller(
+    run: Checkpoints,
+    teacher: Teacher,
+    baselines: Sequence[Path],
+    plans: Iterable[Plan],
+    dataset: Dataset,
+    options: Options,
+) -> tuple[Predictor, float, str]:
+    """What labels the views, how many a second are made and labelled, and what it is called (see `fastest_labeller`).
+
+    Args:
+        baselines: the teacher's files, float32 first; may be empty.
+        plans: tell whether half of the views are mixed, of two images each.
+    """
+    file = None if teacher.given_file else next(iter(baselines), None)
+    labeller, _, name = fastest_labeller(teacher, file, dataset.validation)
+    spec = mixed_for(plans, ViewSpec(FEWEST_MIXED, labeller.input_size, options.recipe.seed), options)
+    return labeller, run.recall("views per second", lambda: _views_per_second(labeller, dataset, spec)), name
+
+
+def _views_per_second(labeller: Predictor, dataset: Dataset, spec: ViewSpec) -> float:
+    """Timed on real ones: to decode a large photo takes longer than to run a small model on it."""
+    views = Views(dataset.train, spec)
+    some = np.linspace(0, len(dataset.train) - 1, 2 * TIMED_VIEWS).astype(np.int64)
+
+    def label(indices: NDArray[np.int64]) -> None:
+        # The first view and the last, which is mixed if any is.
+        halves = views.batch(0, indices[::2]), views.batch(spec.count - 1, indices[1::2])
+        labeller.predict(np.concatenate(halves))
+
+    label(some[::2])  # loads, compiles, and decodes for good what is then held in memory
+    started = perf_counter()
+    label(some[1::2])
+    return TIMED_VIEWS / (perf_counter() - started)

@@ -49,10 +49,10 @@ def described(dataset: Dataset, teacher: Teacher, options: Options) -> tuple[Dat
     Raises:
         InputError: `option.display_labels` or `labels.display`.
     """
-    names = read_display_names(options.display_labels, dataset.class_names)
+    names = read_display_names(options.recipe.display_labels, dataset.class_names)
     return (
-        replace(dataset, licence=options.data_licence, display_names=names),
-        replace(teacher, licence=options.teacher_licence),
+        replace(dataset, licence=options.recipe.data_licence, display_names=names),
+        replace(teacher, licence=options.recipe.teacher_licence),
     )
 
 

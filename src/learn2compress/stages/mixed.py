@@ -55,7 +55,8 @@ def kept_wider(
         run: remembers what was found.
         progress: gets a note where something was looked for.
     """
-    if not options.mixed or member.quantized is None:
+    # An earlier run, by whose recipe this one goes, may have found that nothing is to be kept so.
+    if not options.mixed or member.quantized is None or member.spec.in_float32 == ():
         return None
     found: dict[str, Any] | None = run.recall(
         f"mixed precision of {member.spec.name}",
@@ -80,7 +81,7 @@ def _find(
     before, after = member.right_before, right(quantized, validation, size)
     loss = float(before.mean() - after.mean())
     differing = int((before != after).sum())
-    if loss <= options.mixed_loss or loss * len(labels) < SURE * np.sqrt(differing):
+    if loss <= options.recipe.mixed_loss or loss * len(labels) < SURE * np.sqrt(differing):
         return None
     rounding = float(right(member.unrounded(tuned=True), validation, size).mean() - after.mean())
     said = f"{spec.name} loses {100 * loss:.1f} points on {len(labels)} validation images by int8"
@@ -89,19 +90,21 @@ def _find(
         return None
     images = int(np.clip(SENSITIVITY_PIXELS // (size[0] * size[1]), FEWEST_IMAGES, MOST_IMAGES))
     chosen = balanced_sample(labels, images)
+    rounded = rounded_tensors(quantized)
     # A file that gives logits as integers has to round them.
-    last = quantized.layers[-1].name.removesuffix("_quant")
-    with progress.stage(
-        f"mixed precision of {spec.name}", min(TRIED_ALONE, len(rounded_tensors(quantized)))
-    ) as stage:
+    last = (quantized.layers[-1].name.removesuffix("_quant"),) if options.formats[0].output == "logits" else ()
+    # What that run kept is kept again, however many tensors it had the time to try.
+    known = rounded if spec.in_float32 is None else spec.in_float32
+    tried = [name for name in rounded if name in known and name not in last]
+    with progress.stage(f"mixed precision of {spec.name}", min(TRIED_ALONE, len(tried))) as stage:
         result = search(
             quantized,
             folded(member.trained),
             np.asarray(scaled(validation.batch(chosen, size)), np.float32),
             labels[chosen],
             lambda model: float(before.mean() - right(model, validation, size).mean()),
-            goal=options.mixed_loss,
-            keep_rounded=(last,) if options.formats[0].output == "logits" else (),
+            goal=options.recipe.mixed_loss,
+            keep_rounded=[name for name in rounded if name not in tried],
             advance=stage.advance,
             seconds=seconds,
             # One by one: in a long run the search takes minutes, which a kill must not cost.

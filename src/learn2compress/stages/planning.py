@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import ConversionError, InputError, L2CError, TargetsUnmetError
@@ -75,6 +77,9 @@ class Plan:
         trial_steps: that the members were trained in a trial.
         larger: what the next larger member that can be built would take, and how to ask for it; empty where there is
             none.
+        settled: whether the spares are wanted as they are: an earlier run chose them, and none is judged.
+        cut_out: names of the members that were cut out of the trained weights and not trained jointly.
+        search: what was looked at for them, as `core.searched.Searched` in JSON; empty where nothing was.
     """
 
     specs: tuple[MemberSpec, ...]
@@ -89,14 +94,33 @@ class Plan:
     spares: tuple[Spare, ...] = ()
     trial_steps: int = 0
     larger: str = ""
+    settled: bool = False
+    cut_out: tuple[str, ...] = ()
+    search: dict[str, Any] = field(default_factory=dict)
+
+
+# What makes a plan of one source, given the source's kind: such as what keeps it for the next process.
+Keep = Callable[[SourceKind, Callable[[], Plan]], Plan]
+
+
+def made(kind: SourceKind, make: Callable[[], Plan]) -> Plan:
+    """The plan, kept nowhere."""
+    return make()
 
 
 def plan_families(
-    task: Task, teacher: Teacher, dataset: Dataset, options: Options, staging: Path, progress: Progress
+    task: Task,
+    teacher: Teacher,
+    dataset: Dataset,
+    options: Options,
+    staging: Path,
+    progress: Progress,
+    keep: Keep = made,
 ) -> list[Plan]:
     """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
 
-    A source that gives no members, or fewer, is left out where another gives more.
+    A source that gives no members, or fewer, is left out where another gives more. Planning one may take a minute:
+    each goes through `keep` for itself.
 
     Raises:
         TargetsUnmetError: `targets.out_of_reach`, of the source that comes nearest.
@@ -107,13 +131,14 @@ def plan_families(
     failures: list[L2CError] = []
     for source in task.sources(teacher, dataset, options):
         try:
-            plans.append(plan_family(source, task, teacher, dataset, options, staging, progress))
+            make = partial(plan_family, source, task, teacher, dataset, options, staging, progress)
+            plans.append(keep(source.kind, make))
         except (InputError, ConversionError, TargetsUnmetError) as error:
             if not isinstance(error, ConversionError) and error.code not in GIVES_NONE:
                 raise
             progress.note(f"{source.words}: {error.what}")
             failures.append(error)
-        enough = any(len(plan.specs) >= options.students for plan in plans)
+        enough = any(len(plan.specs) >= options.recipe.students for plan in plans)
         if enough and not trial_seconds(options.budget_seconds):
             break
     if not plans:
@@ -123,8 +148,8 @@ def plan_families(
     for fewer in (plan for plan in plans if len(plan.specs) < most):
         progress.note(f"{fewer.words}: left out, for they give {len(fewer.specs)} members, and others {most}")
     plans = [plan for plan in plans if len(plan.specs) == most]
-    if most < options.students:
-        progress.warn(_too_few(most, plans[0], options.students))
+    if most < options.recipe.students:
+        progress.warn(_too_few(most, plans[0], options.recipe.students))
     return plans if trial_seconds(options.budget_seconds) else plans[:1]
 
 
@@ -181,7 +206,7 @@ def plan_family(
             wides,
             lambda base: source.narrower(base, wides),
             options.targets,
-            options.students,
+            options.recipe.students,
             largest_by_default(teacher.parameters, options.targets),
         )
         while True:
@@ -193,7 +218,7 @@ def plan_family(
             candidates, uneven = (estimated(some) for some in narrows[widest])
             wanted = bounds_work_and_size(options.targets) or leave_bytes_unused(candidates, options.targets)
             offered = uneven if wanted else []
-            chosen = choose_members(candidates, options.targets, options.students, largest, offered)
+            chosen = choose_members(candidates, options.targets, options.recipe.students, largest, offered)
             filed = [rehearsal.filed(candidate) for candidate in stage.track(chosen)]
             costs.measure(chosen)
             found = _over_target(chosen, filed, options.targets, [*candidates, *offered])
@@ -205,8 +230,6 @@ def plan_family(
     spares: list[Candidate] = []
     if asks_for_search(options.targets):
         others = [*between(candidates, chosen), *of_other_proportions(uneven, chosen)]
-        # Of other proportions, not all nest in what is trained.
-        others = [other for other in others if any(c.spec.contains(other.spec) for c in chosen)]
         others += _of_smaller_images(source, chosen)
         spares = [
             c for c in spread(others)[: affordable_spares(options.budget_seconds)] if rehearsal.succeeds(c.spec)
@@ -216,9 +239,7 @@ def plan_family(
     for candidate in filed:
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {cost.size_bytes} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    settings = replace(
-        SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters()
-    ).here()
+    settings = replace(SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters())
     return Plan(
         specs=specs,
         parts=tuple(source.build(spec) for spec in specs),

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from learn2compress.core.checkpoints import Checkpoints
-from learn2compress.core.member import Cost, MemberSpec
+from learn2compress.core.member import Cost, MemberSpec, SourceKind
 from learn2compress.graph.slices import Part, Positions
 from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
@@ -52,8 +52,20 @@ def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]
     return plans
 
 
+def kept_by_source(run: Checkpoints, kind: SourceKind, make: Callable[[], Plan]) -> Plan:
+    """The plan of one source, kept until those of all are; see `planning.Keep`."""
+    (plan,) = recalled_plans(run, f"{_PLANNED}-{kind}", lambda: [make()])
+    return plan
+
+
 def _delete_rejected(folder: Path, key: str) -> None:
-    """Where a plan is chosen no other is read, nor what a trial has reached: may be interrupted and done again."""
+    """What nobody reads any more, once more is known; may be interrupted and done again.
+
+    Of single sources, where the plans of all are kept; where one is chosen all others, and what a trial has reached.
+    """
+    if key == _PLANNED:
+        for single in folder.glob(f"{_PLANNED}-*"):
+            shutil.rmtree(single, ignore_errors=True)
     if key == _CHOSEN:
         for trial in folder.glob("trial-*.npz"):
             trial.unlink(missing_ok=True)

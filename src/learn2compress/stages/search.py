@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,13 +16,14 @@ from learn2compress.core.chunks import at_once
 from learn2compress.core.dataset import Dataset, Images
 from learn2compress.core.member import Cost, MemberSpec
 from learn2compress.core.progress import Progress
+from learn2compress.core.searched import LookedAt, Searched
 from learn2compress.core.target import QUALITY, Target, bound_sets
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.splits import balanced_sample
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import score
-from learn2compress.plan.search import Judged, smallest_that_holds
+from learn2compress.plan.search import Judged, front, smallest_that_holds
 from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.cut_out import cut_out
@@ -69,10 +70,13 @@ class Lookout:
             self._models[number] = plain(cut_out(spare.part, _wider(spare, self._trained), self._batches))
         return spare.spec, Part(self._models[number], spare.part.positions), spare.cost
 
-    def cost(self, number: int) -> Cost:
-        """What the member takes, without it being cut out."""
-        trained = len(self._trained)
-        return self._trained[number][2] if number < trained else self._spares[number - trained].cost
+    def known(self, number: int) -> tuple[MemberSpec, Cost]:
+        """What the member is and what it takes, without it being cut out."""
+        if number < len(self._trained):
+            spec, _, cost = self._trained[number]
+            return spec, cost
+        spare = self._spares[number - len(self._trained)]
+        return spare.spec, spare.cost
 
     def accuracy(self, number: int) -> float:
         """On validation images, as a fraction of 1."""
@@ -107,13 +111,16 @@ class Search:
     def __init__(self, lookout: Lookout, run: Checkpoints, progress: Progress) -> None:
         self._lookout, self._run, self._progress = lookout, run, progress
         self._trained = range(len(lookout.plan.specs))
-        self._judged = [self._judgement(number, lookout.accuracy(number)) for number in self._trained]
+        self._judged: list[Judged] = []
 
-    def _judgement(self, number: int, accuracy: float) -> Judged:
-        return Judged(self._lookout.cost(number), accuracy, self._lookout.images)
+    def _judge(self, number: int, accuracy: float) -> None:
+        _, cost = self._lookout.known(number)
+        self._judged.append(Judged(cost, accuracy, self._lookout.images))
 
     def _look(self, seconds: float) -> None:
-        """Judges the spare members in turn; when the seconds are over, no further one is looked at."""
+        """Judges the trained members, then the spare ones; when the seconds are over, no further one is looked at."""
+        for number in self._trained:
+            self._judge(number, self._lookout.accuracy(number))
         first, others = len(self._trained), len(self._lookout.plan.spares)
         began, before = time.monotonic(), 0.0
 
@@ -136,19 +143,25 @@ class Search:
                     break
                 accuracy, until = self._run.recall(key, partial(look_at, number))
                 before = until if known else before
-                self._judged.append(self._judgement(number, accuracy))
+                self._judge(number, accuracy)
 
     def fitting(self, targets: Sequence[Target], teacher: Teacher, seconds: float) -> Plan:
         """The plan with the trained members, and for each set of bounds the smallest member that holds them.
+
+        Of a plan that is settled nothing is judged: its spare members are those that an earlier run has found so.
 
         Args:
             targets: the bounds.
             teacher: its accuracy is what a drop is reckoned from.
             seconds: that looking may take.
         """
+        plan = self._lookout.plan
+        if plan.settled:
+            return self._with({n: self._lookout.member(n) for n in range(len(plan.specs) + len(plan.spares))}, {})
         self._look(seconds)
         taught = self._lookout.taught(teacher)
         kept = {number: self._lookout.member(number) for number in self._trained}
+        taken_for: dict[int, tuple[str, ...]] = {}
         for bounds in bound_sets(targets):
             if not any(target.metric in QUALITY for target in bounds):
                 continue
@@ -160,14 +173,62 @@ class Search:
             spec, part, cost = kept.get(smallest) or self._lookout.member(smallest)
             if smallest not in kept:
                 spec = replace(spec, name=f"fitting-{len(kept) - len(self._trained) + 1}")
-            kept[smallest] = replace(spec, targets=tuple(dict.fromkeys((*spec.targets, *texts)))), part, cost
+            kept[smallest] = replace(spec, targets=_added(spec.targets, texts)), part, cost
+            taken_for[smallest] = _added(taken_for.get(smallest, ()), texts)
             self._progress.note(
                 f"{spec.name}, {spec.input_size[1]}x{spec.input_size[0]}, {cost.macs} MACs, is the smallest of "
                 f"{len(self._judged)} looked at that holds {' and '.join(texts)} on validation images: "
                 f"{self._judged[smallest].accuracy:.1%} before quantization"
             )
+        names = {number: spec.name for number, (spec, _, _) in kept.items()}
+        found = Searched(
+            images=self._lookout.images,
+            teacher_accuracy=round(taught, 6),
+            spares=len(plan.spares),
+            members=self._looked_at(names, taken_for),
+        )
+        return self._with(kept, found.model_dump(mode="json"))
+
+    def _looked_at(self, names: Mapping[int, str], taken_for: Mapping[int, tuple[str, ...]]) -> tuple[LookedAt, ...]:
+        """All that was judged; those that were taken go by the names that they have in the family."""
+        on_front = front(self._judged)
+        found = []
+        for number, one in enumerate(self._judged):
+            spec, cost = self._lookout.known(number)
+            found.append(
+                LookedAt(
+                    name=names.get(number, spec.name),
+                    input_size=spec.input_size,
+                    trained=number in self._trained,
+                    size_bytes=cost.size_bytes,
+                    macs=cost.macs,
+                    latency_ms=cost.latency_ms or None,
+                    peak_memory_bytes=cost.memory_bytes or None,
+                    accuracy_validation=round(one.accuracy, 6),
+                    on_front=number in on_front,
+                    taken_for=taken_for.get(number, ()),
+                )
+            )
+        return tuple(found)
+
+    def _with(self, kept: Mapping[int, tuple[MemberSpec, Part, Cost]], search: dict[str, Any]) -> Plan:
+        """The plan with these members, by their numbers, and no spare ones."""
         specs, parts, costs = zip(*sorted(kept.values(), key=_place), strict=True)
-        return replace(self._lookout.plan, specs=specs, parts=parts, costs=costs, spares=(), start="as built")
+        cut_out = tuple(spec.name for number, (spec, _, _) in kept.items() if number not in self._trained)
+        return replace(
+            self._lookout.plan,
+            specs=specs,
+            parts=parts,
+            costs=costs,
+            spares=(),
+            start="as built",
+            cut_out=cut_out,
+            search=search,
+        )
+
+
+def _added(texts: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*texts, *more)))
 
 
 def _place(member: tuple[MemberSpec, Part, Cost]) -> tuple[Any, ...]:

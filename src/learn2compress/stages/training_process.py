@@ -36,17 +36,17 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     recipe = Recipe.compose(job.recipe)
     options = Options.of(recipe)
     plan = saved_plan(folder, job.joint_plan)
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(recipe.seed)
     dataset = IMAGE_CLASSIFICATION.load_dataset(
         recipe.data,
         test_data=recipe.test_data or None,
         labels=recipe.labels or None,
-        seed=options.seed,
-        framing=options.framing,
+        seed=recipe.seed,
+        framing=recipe.framing,
     )
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)
-    batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, options.seed)
+    batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, recipe.seed)
     use_all_devices(batches.batch_size, progress)
     training = Training(folder, options, progress, lambda: _say(kept=True))
     # Loading Keras and the data again is part of the time that this was given.

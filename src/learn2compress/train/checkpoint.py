@@ -17,6 +17,8 @@ from learn2compress.core.checkpoints import write_whole
 from learn2compress.train.joint import JointFamily
 
 EVERY_SECONDS = 30.0
+# What reading a file raises that is damaged, of another kind, or not there.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Reached:
         waited: of these, seconds in which it waited for a batch.
         finished: whether this was all; then the optimizer is not kept.
         seconds: that all steps may take, what went before the first one taken off; 0 where their number stands.
+        dtype: policy of the layers that are trained; empty where that was not told.
     """
 
     done: int
@@ -40,6 +43,7 @@ class Reached:
     waited: float = 0.0
     finished: bool = False
     seconds: float = 0.0
+    dtype: str = ""
 
 
 class TrainingCheckpoint:
@@ -54,6 +58,14 @@ class TrainingCheckpoint:
         self._path, self._on_saved = path, on_saved
         self._last = time.monotonic()
 
+    def begun_in(self) -> str:
+        """The dtype policy that what was kept is trained in; empty where nothing was kept, or that was not told."""
+        try:
+            with np.load(self._path) as kept:
+                return _reached(kept).dtype
+        except UNREADABLE:
+            return ""
+
     def load(self, family: JointFamily) -> Reached | None:
         """Sets the family and its optimizer to what was kept.
 
@@ -62,9 +74,9 @@ class TrainingCheckpoint:
         """
         try:
             with np.load(self._path) as kept:
-                reached = Reached(**json.loads(str(kept["reached"])))
+                reached = _reached(kept)
                 arrays = [kept[f"v{number}"] for number in range(len(kept.files) - 1)]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        except UNREADABLE:
             return None
         variables = self._variables(family, finished=reached.finished)
         if [tuple(v.shape) for v in variables] != [array.shape for array in arrays]:
@@ -95,3 +107,7 @@ class TrainingCheckpoint:
             return own
         family.optimizer.build(family.trainable_variables)
         return own + list(family.optimizer.variables)
+
+
+def _reached(kept: Any) -> Reached:
+    return Reached(**json.loads(str(kept["reached"])))

@@ -56,6 +56,8 @@ def joint_training(
         InputError: `training.diverged`.
     """
     started = time.perf_counter()
+    # Here, and not where members are planned: that may be another process, on another backend.
+    settings = settings.here(checkpoint.begun_in() if checkpoint else "")
     members = [trainable(part.model, settings.dtype, settings.momentum) for part in parts]
     positions = [part.positions for part in parts]
     family = JointFamily(
@@ -73,7 +75,7 @@ def joint_training(
     compile_family(family, optimizer)
     begun = checkpoint.load(family) if checkpoint else None
     if begun and begun.finished:
-        return family.release(), Trained.of(begun, batches)
+        return family.release(), Trained.of(begun, batches, settings.dtype)
     if not begun and start == "heads":
         fit_heads(family, batches)
     elif not begun and start == "stems":
@@ -96,6 +98,7 @@ def joint_training(
         checkpoint=checkpoint,
         begun=begun,
         plan_steps=plan_steps,
+        dtype=settings.dtype,
     )
     if sparsity:
         masks.at(1.0)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,28 +48,31 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run was."""
+    """What a training run was; `dtype` is the policy of the layers that were trained."""
 
     steps: int
     epochs: float
     seconds: float
     batch_size: int
     waited: float = 0.0
+    dtype: str = "float32"
 
     @staticmethod
-    def of(reached: Reached, batches: LabelledViews) -> Trained:
+    def of(reached: Reached, batches: LabelledViews, dtype: str = "float32") -> Trained:
         """A training that an earlier process brought to its end."""
-        return Trained(reached.done, reached.done / len(batches), reached.elapsed, batches.batch_size, reached.waited)
+        epochs = reached.done / len(batches)
+        return Trained(reached.done, epochs, reached.elapsed, batches.batch_size, reached.waited, dtype)
 
     def reached(self) -> Reached:
         """The end of this one."""
-        return Reached(self.steps, self.steps, 1.0, self.seconds, self.waited, finished=True)
+        return Reached(self.steps, self.steps, 1.0, self.seconds, self.waited, finished=True, dtype=self.dtype)
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> dict[str, Any]:
         """For the manifest."""
         return {
             "steps": self.steps,
             "batch size": self.batch_size,
+            "dtype": self.dtype,
             "epochs": round(self.epochs, 2),
             "seconds": round(self.seconds, 1),
             "images per second": round(self.steps * self.batch_size / self.seconds, 1),
@@ -126,6 +130,7 @@ def fit(
     begun: Reached | None = None,
     plan_steps: PlanSteps = as_many_as_fit,
     peak_setting: str = "training.peak",
+    dtype: str = "float32",
 ) -> Trained:
     """Trains for `steps` steps, corrected on the way so as to take `seconds`.
 
@@ -141,6 +146,7 @@ def fit(
         begun: how far it came in an earlier process; the family is already as it was then.
         plan_steps: what planned the steps, and plans them again where the measured pace is another.
         peak_setting: key of the recipe that `peak` comes from, for advice.
+        dtype: policy of the layers that are trained, which is kept with the place.
 
     Raises:
         InputError: `training.diverged`; what the checkpoint holds is from before that.
@@ -179,7 +185,7 @@ def fit(
             # Moves to 1 in equal steps, also when their number was corrected.
             share += (1 - share) / max(1, pace.steps - done + 1)
             # At once: where the user stops the run from here on, the step that was taken counts.
-            reached = Reached(done, pace.steps, share, pace.elapsed, waited, seconds=seconds)
+            reached = Reached(done, pace.steps, share, pace.elapsed, waited, seconds=seconds, dtype=dtype)
             on_share(share)
             for key in family.judged:
                 accuracies[key] = 0.97 * accuracies.get(key, logs[key]) + 0.03 * logs[key]
@@ -198,7 +204,7 @@ def fit(
                 if checkpoint and done < pace.steps:
                     checkpoint.save_now_and_then(family, reached)
         stage.at(1.0)
-    return Trained(done, done / len(batches), pace.elapsed, batches.batch_size, waited)
+    return Trained(done, done / len(batches), pace.elapsed, batches.batch_size, waited, dtype)
 
 
 def _finite(family: JointFamily) -> bool:

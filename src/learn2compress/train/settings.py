@@ -25,7 +25,8 @@ class TrainingSettings:
 
     Attributes:
         optimizer: of joint training; Muon moves fresh kernels fast, trained ones keep what they know under Adam.
-        dtype: policy of the layers in joint training; `fastest` is that of `train.dtypes`, see `here`.
+        dtype: policy of the layers in joint training; `fastest` is that of `train.dtypes`: the process that trains
+            finds it out, see `here`.
         batch_size: images a step, joint and quantization-aware; see also `for_size`.
         narrow_share: share of the joint training's steps that train all members and not the widest alone.
         quantization_share: share of the training time that goes to quantization-aware training.
@@ -54,9 +55,13 @@ class TrainingSettings:
     teacher_rate: float = 0.1
     teacher_loss: float = 1.0
 
-    def here(self) -> TrainingSettings:
-        """The same with the dtype that this machine is fastest in, where it is not said which."""
-        return replace(self, dtype=fastest_dtype()) if self.dtype == "fastest" else self
+    def here(self, begun_in: str = "") -> TrainingSettings:
+        """The same with the dtype that this process trains fastest in, where it is not said which.
+
+        Args:
+            begun_in: that an earlier process has begun in, which stays; empty where none has.
+        """
+        return replace(self, dtype=begun_in or fastest_dtype()) if self.dtype == "fastest" else self
 
     def for_size(self, size: tuple[int, int]) -> TrainingSettings:
         """The same with smaller batches for large images.

@@ -7,15 +7,16 @@ with one another (Zhang et al., "mixup", 2018): of these there is no ground trut
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.dataset import Images, ImageSplit
 from learn2compress.core.framing import SQUEEZE
 
@@ -31,6 +32,9 @@ OWN_SHARE = (0.5, 1.0)
 VIEWS_AT_HAND = 2
 CROP_AREA = (0.35, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
+# A JPEG may be decoded at a part of its size, as long as what is cut out of it has so many times the view's sides.
+# That is what evaluation leaves of it, too: enough for antialiasing.
+LEFT_TO_SCALE = 2
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ class Views:
     In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to an eighth;
     all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized. Of images that are squeezed into
     the input's shape it is the squeezed image that is cropped so: what is cut out is squeezed as much as the whole.
+    JPEGs on disk are decoded no larger than a view needs; which part of the image it shows does not depend on that.
     """
 
     def __init__(self, split: ImageSplit, spec: ViewSpec) -> None:
         self.split, self.spec = split, spec
         stacked = split.stacked
+        self._sizes = split.sizes
         right_size = stacked is not None and stacked.shape[1:3] == spec.size
         self.shifts = right_size and max(spec.size) <= LARGEST_SHIFTED
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(usable_cores())
         # Of a million images those of all views would be half a gigabyte; an epoch shows one view.
         self._randoms = lru_cache(VIEWS_AT_HAND)(partial(_drawn, spec.seed, len(split)))
         self._mixes = lru_cache(VIEWS_AT_HAND)(partial(_mixed, spec.seed, len(split)))
@@ -94,8 +100,11 @@ class Views:
         kind: dict[str, object] = {"shift": SHIFT_SHARE}
         if not self.shifts:
             kind = {"area": CROP_AREA, "aspect": CROP_ASPECT}
-            if self.split.framing == SQUEEZE:  # others are named as ever: their labels stay of use
+            # Others are named as ever: their labels stay of use.
+            if self.split.framing == SQUEEZE:
                 kind["framing"] = SQUEEZE
+            if self.split.stacked is None:
+                kind["left to scale"] = LEFT_TO_SCALE
         spec = self.spec
         return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
 
@@ -130,12 +139,9 @@ class Views:
                 mirrored = mirrored ^ (jitter.random(len(indices)) < 0.5)
         if self.shifts:
             return self._shifted(indices, randoms, mirrored)
-        stacked = self.split.stacked
 
         def one(position: int) -> Images:
-            index = int(indices[position])
-            image = stacked[index] if stacked is not None else self.split.image(index)
-            return self._cropped(image, randoms[position], bool(mirrored[position]))
+            return self._cropped(int(indices[position]), randoms[position], bool(mirrored[position]))
 
         return np.stack(list(self._pool.map(one, range(len(indices)))))
 
@@ -145,28 +151,36 @@ class Views:
         first = np.random.default_rng([self.spec.seed, 1 << 16]).random(len(self.split)) < 0.5
         return first ^ bool(view % 2)
 
-    @cached_property
-    def _padded(self) -> Images:
-        height, width = self.spec.size
-        pad_h, pad_w = int(height * SHIFT_SHARE), int(width * SHIFT_SHARE)
-        assert self.split.stacked is not None  # only shifted views come here
-        return np.pad(self.split.stacked, ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)), mode="reflect")
-
     def _shifted(
         self, indices: NDArray[np.int64], randoms: NDArray[np.float64], mirrored: NDArray[np.bool_]
     ) -> Images:
-        # One gather for the whole batch: ten times as fast as a loop over images, and faster than training.
+        # One gather for the whole batch: ten times as fast as a loop over images, and faster than training. Places
+        # beyond the border are reflected, not the images padded: that would hold them all again, and more.
         height, width = self.spec.size
-        padded = self._padded
-        top = (randoms[:, 0] * (padded.shape[1] - height + 1)).astype(int)
-        left = (randoms[:, 1] * (padded.shape[2] - width + 1)).astype(int)
-        rows = top[:, None] + np.arange(height)
-        columns = left[:, None] + np.arange(width)
+        rows, columns = _places(randoms[:, 0], height), _places(randoms[:, 1], width)
         columns = np.where(mirrored[:, None], columns[:, ::-1], columns)
-        return padded[indices[:, None, None], rows[:, :, None], columns[:, None, :]]
+        images = self.split.stacked
+        assert images is not None  # only shifted views come here
+        return images[indices[:, None, None], rows[:, :, None], columns[:, None, :]]
 
-    def _cropped(self, image: Images, randoms: NDArray[np.float64], mirrored: bool) -> Images:
-        height, width = image.shape[:2]
+    def _cropped(self, index: int, randoms: NDArray[np.float64], mirrored: bool) -> Images:
+        height, width = map(int, self._sizes[index])
+        left, top, right, bottom = self._box(height, width, randoms)
+        image = self.split.image(index, self._least_side(height, width, right - left, bottom - top))
+        # Of a photo that was decoded at a part of its size, the same region: 1 else.
+        down, across = image.shape[0] / height, image.shape[1] / width
+        box = (
+            left * across,
+            top * down,
+            min(right * across, image.shape[1]),
+            min(bottom * down, image.shape[0]),
+        )
+        picture = Image.fromarray(image).resize(self.spec.size[::-1], Image.Resampling.BILINEAR, box=box)
+        result: Images = np.asarray(picture)
+        return result[:, ::-1] if mirrored else result
+
+    def _box(self, height: int, width: int, randoms: NDArray[np.float64]) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of a crop, in pixels of an image of this size."""
         low, high = CROP_AREA
         area = (low + (high - low) * randoms[0]) * height * width
         aspect = np.exp(np.log(CROP_ASPECT[0]) + randoms[1] * np.log(CROP_ASPECT[1] / CROP_ASPECT[0]))
@@ -175,10 +189,19 @@ class Views:
         crop_w = min(width, np.sqrt(area * aspect))
         crop_h = min(height, np.sqrt(area / aspect))
         left, top = randoms[2] * (width - crop_w), randoms[3] * (height - crop_h)
-        box = (left, top, left + crop_w, top + crop_h)
-        picture = Image.fromarray(image).resize(self.spec.size[::-1], Image.Resampling.BILINEAR, box=box)
-        result: Images = np.asarray(picture)
-        return result[:, ::-1] if mirrored else result
+        return left, top, left + crop_w, top + crop_h
+
+    def _least_side(self, height: int, width: int, crop_w: float, crop_h: float) -> int:
+        """Pixels that the shorter side of an image of this size needs for a crop of it to be scaled down well."""
+        to_spare = min(crop_h / self.spec.size[0], crop_w / self.spec.size[1]) / LEFT_TO_SCALE
+        return ceil(min(height, width) / to_spare)
+
+
+def _places(randoms: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Which rows (or columns) of images of so many a shifted view shows, shape (images, size); reflected beyond."""
+    most = int(size * SHIFT_SHARE)
+    places = (randoms * (2 * most + 1)).astype(np.int64)[:, None] - most + np.arange(size)
+    return size - 1 - np.abs(size - 1 - np.abs(places))
 
 
 def _drawn(seed: int, images: int, view: int) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.errors import InputError
 from learn2compress.core.silence import silenced
 from learn2compress.inputs.model_files.black_box import BlackBox, Names, box_runner, digest
@@ -124,7 +124,7 @@ class _Interpreters:
         self._path, self._form = path, form
         self._source, self._target, self._output = source, target, output
         self._own = threading.local()
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="l2c-litert")
+        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="l2c-litert")
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         step = self._form.batch or 1

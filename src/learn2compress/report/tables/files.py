@@ -13,10 +13,11 @@ from rich.text import Text
 
 from learn2compress.core.framing import CROP
 from learn2compress.core.units import show_bytes, show_count
+from learn2compress.inputs.wording import listed
 
 
 def files_tables(found: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """What `inspection.measure_paths` found, a row each; it fits on 80 columns."""
+    """What `measure.models.measure_paths` found, a row each; it fits on 80 columns."""
     table = Table(
         Column("file", overflow="fold"),
         *(
@@ -42,9 +43,15 @@ def files_tables(found: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]
 
 
 def accuracy_lines(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """What `inspection.evaluate_file` found: the accuracy, and of each class."""
+    """What `evaluation.evaluate_file` found: the accuracy, and of each class, and what is to be known of it."""
     fed = "" if found["preprocessing"] == "raw" else f", pixels prepared by {found['preprocessing']}"
     fed += "" if found["framing"] == CROP else ", squeezed into the input's shape"
     yield Text(f"{100 * found['accuracy']:.2f} % of {found['examples']} images ({found['split']}){fed}")
-    for name, value in found["per_class"].items():
-        yield Text(f"  {'–' if value is None else f'{100 * value:5.1f} %'}  {name}")
+    shares = found["per_class"]
+    for name, value in shares.items():
+        if value is not None:
+            yield Text(f"  {100 * value:5.1f} %  {name}")
+    if unseen := [name for name, value in shares.items() if value is None]:
+        yield Text(f"No images of {len(unseen)} of {len(shares)} classes: {listed(unseen, 10)}")
+    for note in found["notes"]:
+        yield Text(f"Note: {note}")

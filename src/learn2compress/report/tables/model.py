@@ -11,10 +11,10 @@ from rich.text import Text
 
 from learn2compress.report.tables.data import data_tables
 
-# Shown in tables of their own.
-_APART = ("structure", "data")
+# Shown in tables of their own, or, what speaks against compressing, at the command's end.
+_APART = ("structure", "data", "problems")
 # Shown only where there is something to say.
-_SELDOM = ("macs_not_counted",)
+_SELDOM = ("macs_not_counted", "validation_accuracy")
 
 
 def model_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
