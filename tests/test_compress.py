@@ -405,10 +405,11 @@ def test_a_target_that_is_missed_ends_with_exit_code_3_and_the_nearest_family(sh
     assert "has accuracy" in error["message"]
     assert "has size" not in error["message"]
     assert {path.name for path in (tmp_path / "family").iterdir()} == WRITTEN
-    (member,) = Family.load(tmp_path / "family").members
-    assert member.targets == ("size<=25KB",)
-    assert member.size_bytes is not None
-    assert 15_000 < member.size_bytes <= 25_000
+    largest, *cut_out = Family.load(tmp_path / "family").members  # of the latter one, if it held on validation images
+    assert "size<=25KB" in largest.targets
+    assert largest.size_bytes is not None
+    assert 15_000 < largest.size_bytes <= 25_000
+    assert all("accuracy>=0.999" in member.targets for member in cut_out)
 
 
 @pytest.mark.slow  # another black box is compressed in test_compress_black_box.py

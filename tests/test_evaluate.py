@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -98,6 +99,23 @@ def evaluated(file: Path, data: Path, *more: str) -> dict[str, Any]:
     return found
 
 
+def recorded(path: Path, counts: Mapping[str, int]) -> None:
+    """Writes TFRecords of so many images of each class."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name in [name for name, count in counts.items() for _ in range(count)]:
+            buffer = io.BytesIO()
+            Image.fromarray(picture(COLOURS.index(name), random)).save(buffer, "png")
+            values = {"image": buffer.getvalue(), "label": name.encode()}
+            features = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+
+
 def refused(file: Path, data: Path, *more: str) -> dict[str, str]:
     done = ended(file, data, "--json", *more)
     assert done.exit_code == 2, done.output
@@ -132,7 +150,7 @@ def test_what_is_too_little_to_train_on_is_enough_to_measure_on(
         assert f"No images of {len(unseen)} of 3 classes: {', '.join(unseen)}" in text
 
 
-@pytest.mark.parametrize("kind", ["folder", "npz", "table", "validation too"])
+@pytest.mark.parametrize("kind", ["folder", "npz", "table", "records", "validation too"])
 @pytest.mark.parametrize("split", ["auto", "test", "all"])
 def test_a_test_split_alone_is_enough(of_three: Path, tmp_path: Path, kind: str, split: str) -> None:
     counts = {"test/red": 2, "test/green": 3}
@@ -151,10 +169,14 @@ def test_a_test_split_alone_is_enough(of_three: Path, tmp_path: Path, kind: str,
         ]
         data = data / "images.csv"
         data.write_text("".join(["path,label,split\n", *rows]))
+    elif kind == "records":
+        data.mkdir()
+        recorded(data / "test-1.tfrecord", {"red": 2, "green": 3})
+        recorded(data / "validation-1.tfrecord", {"blue": 1})
     else:
         photos(data, counts | ({"val/blue": 1} if kind == "validation too" else {}))
     found = evaluated(of_three, data, "--split", split)
-    others = 1 if split == "all" and kind in ("table", "validation too") else 0
+    others = 1 if split == "all" and kind in ("table", "records", "validation too") else 0
     assert (found["accuracy"], found["examples"]) == (1.0, own + others)
     assert found["split"] == ("all" if split == "all" else "test")
     assert found["notes"] == []

@@ -378,7 +378,7 @@ def test_of_several_outputs_of_one_score_the_one_that_is_named_is_used(tf, datas
 
     model = Model()
     tf.saved_model.save(model, str(tmp_path / "m"), signatures=model.serve)
-    with pytest.raises(InputError, match=r"logit.*score") as caught:
+    with pytest.raises(InputError, match=r"scores: logit.*score") as caught:
         load_teacher(tmp_path / "m", dataset=dataset)
     assert caught.value.code == "teacher.many_outputs"
     teacher = load_teacher(tmp_path / "m", dataset=dataset, names=Names("", "logit"))

@@ -20,7 +20,7 @@ from learn2compress.core.progress import Event, Progress
 from learn2compress.export import convert
 from learn2compress.export.convert import check_backend
 from learn2compress.stages import elsewhere, training_process
-from learn2compress.stages.asked import asked_for
+from learn2compress.stages.asked import asked_for, check_same_inputs
 from learn2compress.stages.elsewhere import Elsewhere, TrainingJob
 from learn2compress.stages.failures import legible_failures, tell_of_earlier
 from learn2compress.train.views import ViewSpec
@@ -237,3 +237,26 @@ def test_a_budget_beside_the_recipe_of_a_run_decides_anew_and_the_same_command_g
         stop()
     for again in (asked(tmp_path / "out", recipe, budget="1h"), asked(tmp_path / "out", resume=True, budget="1h")):
         assert again.recipe == found.recipe
+
+
+def test_what_was_planned_of_one_source_for_other_inputs_is_forgotten(tmp_path: Path) -> None:
+    def inputs(teacher: str) -> tuple[Any, Any]:
+        split = SimpleNamespace(fingerprint="images")
+        dataset = SimpleNamespace(train=split, validation=split, test=split, class_names=("cat", "dog"))
+        return SimpleNamespace(fingerprint=teacher), dataset
+
+    check_same_inputs(Checkpoints(tmp_path), *inputs("before"))  # nothing is kept yet
+    run = Checkpoints(tmp_path)
+    check_same_inputs(run, *inputs("before"))
+    run.recall("planned-students", lambda: ["students"])
+    again = Checkpoints(tmp_path)
+    check_same_inputs(again, *inputs("before"))
+    assert again.knows("planned-students")
+    check_same_inputs(again, *inputs("after"))
+    assert not again.knows("planned-students")
+    # Once all are planned it is refused instead.
+    again.recall("planned", lambda: ["students"])
+    with pytest.raises(InputError) as caught:
+        check_same_inputs(Checkpoints(tmp_path), *inputs("another"))
+    assert caught.value.code == "run.inputs_changed"
+    assert "teacher" in caught.value.what

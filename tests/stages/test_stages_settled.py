@@ -211,6 +211,18 @@ def test_members_are_kept_for_another_seed_and_chosen_anew_for_another_number_of
         assert len(set(chosen_for(other, teacher, dataset)) - set(recipe.plan.chosen_for or ())) == 1, setting
 
 
+def test_members_that_break_a_bound_by_now_are_chosen_anew(dataset: Any, tmp_path: Path) -> None:
+    size = "size<=30KB"
+    settings: dict[str, Any] = {"route": "fresh", "students": 1, "targets": (size,)}
+    member = fresh("small", 24, 48, 80, 96).model_copy(update={"targets": (size,)})
+    events: list[Event] = []
+    recipe = Recipe(**settings, plan=PlanRecipe(members=(member,)))
+    plan = planned(recipe, dataset, tmp_path, Progress(events.append))
+    assert not plan.settled
+    assert plan.costs[0].size_bytes <= 30_000
+    assert [event for event in events if f"beyond {size}: members are chosen anew" in event.message]
+
+
 def fresh(name: str, *channels: int, blocks: tuple[int, ...] = (2, 2, 2)) -> MemberRecipe:
     return MemberRecipe(name=name, input_size=f"{SIZE}x{SIZE}", channels=channels or None, blocks=blocks)
 

@@ -107,12 +107,12 @@ def read_records(
         description: of the data, for people.
         progress: gets steps, and a warning about images that are skipped.
         names: class names by index.
-        refusals: what becomes of too many broken images.
+        refusals: what becomes of too many broken images, and of data that has other splits alone.
 
     Raises:
         InputError: `dataset.tfrecord…`, `dataset.no_train_split`, `dataset.undecodable`.
     """
-    parts = _parts(root, files)
+    parts = _parts(root, files, refusals)
     images: list[RecordImage] = []
     labels: list[tuple[int | None, str | None]] = []
     owners: list[str] = []
@@ -136,9 +136,10 @@ def read_records(
     if not images and not bad:
         raise InputError("dataset.tfrecord_empty", f"{description} holds no records.", "check how it was written.")
     if images and "train" not in owners:
-        raise InputError(
-            "dataset.no_train_split", f"The training files of {description} hold no images.", "write them again."
-        )
+        with refusals.held():
+            raise InputError(
+                "dataset.no_train_split", f"The training files of {description} hold no images.", "write them again."
+            )
     notes = skipped(bad, len(bad) + len(images), root, progress, refusals)
     notes += warn_of_dark_grey(images, root, progress)
     class_names, indices = _classes(description, labels, names or _names_beside(files))
@@ -150,7 +151,7 @@ def read_records(
     return Source(splits, by_part, description, notes, tuple(bad))
 
 
-def _parts(root: Path, files: Sequence[Path]) -> list[str]:
+def _parts(root: Path, files: Sequence[Path], refusals: Refusals) -> list[str]:
     """The split of each file; `train` for all where their names tell no split, or are all of one."""
     parts = [_part_of(told(file, root)) for file in files]
     known = {part for part in parts if part}
@@ -158,11 +159,12 @@ def _parts(root: Path, files: Sequence[Path]) -> list[str]:
     if not known or (len(known) == 1 and not unknown):
         return ["train"] * len(files)
     if "train" not in known and not unknown:
-        raise InputError(
-            "dataset.no_train_split",
-            f"{root} has record files of the {listed(sorted(known))} splits, but none of the train split.",
-            "name the training files so that train is a word of their name, as in train-00000-of-00004.tfrecord.",
-        )
+        with refusals.held():
+            raise InputError(
+                "dataset.no_train_split",
+                f"{root} has record files of the {listed(sorted(known))} splits, but none of the train split.",
+                "name the training files so that train is a word of their name, as in train-00000-of-00004.tfrecord.",
+            )
     if unknown:
         raise InputError(
             "dataset.tfrecord_split",

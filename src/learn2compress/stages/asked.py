@@ -155,6 +155,8 @@ def check_same_inputs(run: Checkpoints, teacher: Teacher, dataset: Dataset) -> N
         "class names": list(dataset.class_names),
     }
     if not run.knows("planned"):
+        if run.knows(_INPUTS) and run.recall(_INPUTS, dict) != found:
+            run.forget_all_but(())  # such as the plan of a first source, made for what was there before
         run.note(_INPUTS, found)
         return
     begun = run.recall(_INPUTS, lambda: found)

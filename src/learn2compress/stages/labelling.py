@@ -22,8 +22,9 @@ from learn2compress.stages.planning import Plan
 from learn2compress.train.soft_labels import SoftLabels, soft_labels
 from learn2compress.train.views import Views, ViewSpec
 
-# Images that labelling is timed on.
+# Images that labelling is timed on, up to so many times, unless that takes longer than so many seconds.
 TIMED_VIEWS = 64
+TIMED_ROUNDS, SHORTLY = 3, 0.5
 _KEY = "views labelled"
 
 
@@ -83,6 +84,10 @@ def _views_per_second(labeller: Predictor, dataset: Dataset, spec: ViewSpec) -> 
         labeller.predict(np.concatenate(halves))
 
     label(some[::2])  # loads, compiles, and decodes for good what is then held in memory
-    started = perf_counter()
-    label(some[1::2])
-    return TIMED_VIEWS / (perf_counter() - started)
+    seconds: list[float] = []
+    # What a machine does beside it only ever adds to the time.
+    while not seconds or (len(seconds) < TIMED_ROUNDS and sum(seconds) < SHORTLY):
+        started = perf_counter()
+        label(some[1::2])
+        seconds.append(perf_counter() - started)
+    return TIMED_VIEWS / min(seconds)

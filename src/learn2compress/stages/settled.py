@@ -23,10 +23,10 @@ from learn2compress.core.target import Target
 from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.plan.members import Candidate
+from learn2compress.plan.members import Candidate, within
 from learn2compress.sources.protocol import MemberSource
 from learn2compress.stages.files import file_specs
-from learn2compress.stages.planning import Keep, Plan, Spare, made, plan_families
+from learn2compress.stages.planning import FILED, Keep, Plan, Spare, made, plan_families
 from learn2compress.stages.rehearsal import Rehearsal
 from learn2compress.tasks import Task
 from learn2compress.train.settings import SETTINGS
@@ -63,14 +63,36 @@ def plans_for(
             "members are chosen anew"
         )
         return plan_families(task, teacher, dataset, options, staging, progress, keep)
-    return [_settled(kept, task, teacher, dataset, options, staging, progress)]
+    plan = _settled(kept, task, teacher, dataset, options, staging, progress)
+    beyond = _beyond(plan, options.targets)
+    if beyond:
+        progress.note(
+            f"of this teacher and these images the recipe's members are beyond {', '.join(beyond)}: members are "
+            "chosen anew"
+        )
+        return plan_families(task, teacher, dataset, options, staging, progress, keep)
+    return [plan]
+
+
+def _beyond(plan: Plan, targets: Sequence[Target]) -> list[str]:
+    """The bounds on size and MACs that a member was chosen for and its file breaks.
+
+    What prunings the recipe's numbers name follows from the teacher's weights, which may be others now.
+    """
+    made = [*zip(plan.specs, plan.costs, strict=True), *((spare.spec, spare.cost) for spare in plan.spares)]
+    return [
+        target.text
+        for target in targets
+        if target.metric in FILED
+        and any(target.text in spec.targets and not within(Candidate(spec, cost), target) for spec, cost in made)
+    ]
 
 
 def chosen_for(recipe: Recipe, teacher: Teacher, dataset: Dataset) -> tuple[str, ...]:
     """All that decides which members are chosen, as `KEY = VALUE`.
 
-    Images and weights are not among it: with other data of as many classes, or a teacher of the same shape, the same
-    members can be made.
+    Of images it is their number, and of the teacher its shape: what tells them apart for certain differs from machine
+    to machine (times of files, the last digits of outputs).
     """
     height, width = teacher.input_size
     values = {
@@ -84,6 +106,7 @@ def chosen_for(recipe: Recipe, teacher: Teacher, dataset: Dataset) -> tuple[str,
         "mixed": f"{recipe.mixed} {recipe.mixed_loss}",
         "joint_steps": recipe.training.joint_steps or "as many as the budget allows",
         "classes": dataset.classes,
+        "images": f"{len(dataset.train)} {len(dataset.validation)} {len(dataset.test)}",
         "the teacher's input": f"{height}x{width}",
         "the teacher's parameters": teacher.parameters or "not known",
     }
@@ -172,7 +195,9 @@ def _settled(
 ) -> Plan:
     """The recipe's members, each of them written once untrained; of the first source, which the recipe names."""
     source = task.sources(teacher, dataset, options)[0]
-    progress.note(f"{source.words}: the members are those of the recipe")
+    progress.note(
+        f"{source.words}: the members are those of the recipe, and what stays float32 in them; none is judged anew"
+    )
     rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal", options.formats)
     # The trained ones first, in their order.
     members = sorted(kept.members or (), key=lambda member: member.cut_out)

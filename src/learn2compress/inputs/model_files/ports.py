@@ -195,4 +195,4 @@ def _not_an_image(ports: Sequence[Port], model: str) -> InputError:
 
 
 def _shown(ports: Sequence[Port]) -> str:
-    return listed(ports, 8) if ports else "none"
+    return listed(sorted(ports, key=str), 8) if ports else "none"  # a SavedModel has them in any order
