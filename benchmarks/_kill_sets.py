@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from learn2compress.core.units import duration_seconds
+
+# A process that takes so many times the budget, and so many seconds at the least, is taken to hang.
+BUDGETS, LEAST_SECONDS = 20, 900.0
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -60,6 +65,18 @@ class OptionSet:
     moments: tuple[Moment, ...]
     package: str = ""
     planned: bool = True
+
+    @property
+    def own(self) -> tuple[Moment, ...]:
+        """The moments that not every run has, which the set is for; all where there are none."""
+        usual = moments()
+        return tuple(moment for moment in self.moments if moment not in usual) or self.moments
+
+    @property
+    def most_seconds(self) -> float:
+        """What a process of such a run may take."""
+        budget = self.options[self.options.index("--budget") + 1]
+        return max(LEAST_SECONDS, BUDGETS * duration_seconds(budget))
 
 
 SETS = {
