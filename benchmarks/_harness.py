@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from learn2compress.core.errors import EXIT_OK, EXIT_TARGETS
 from learn2compress.core.family import Family, Member
 from learn2compress.measure.host import environment
 from learn2compress.report.tables.family import family_table
@@ -152,6 +153,7 @@ def main(
     parser.add_argument("--budget", default=budget)
     parser.add_argument("--seed", default="0")
     parser.add_argument("--out", type=Path, default=None, help="keep the family here")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of l2c compress")
     arguments = parser.parse_args()
     model, source = find_teachers() / teacher, find_data() / data
     for path in (model, source):
@@ -163,16 +165,19 @@ def main(
     options += [word for target in bounds for word in ("--target", target)]
     if route != "auto":
         options += ["--from", route]
-    options += more
+    options += [*more, *(word for value in arguments.set for word in ("--set", value))]
     if test_data:
         options += ["--test-data", str(find_data() / test_data)]
     # A cache of its own: the soft labels are part of what is timed.
     with tempfile.TemporaryDirectory() as cache:
-        subprocess.run(
+        ended = subprocess.run(
             [*COMMAND, "compress", str(model), "--data", str(source), "--out", str(out), *options],
             env={**os.environ, "L2C_CACHE": cache},
-            check=True,
-        )
+            check=False,
+        ).returncode
+    # A bound that a member misses at the end is a result too.
+    if ended not in (EXIT_OK, EXIT_TARGETS):
+        sys.exit(ended)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     family = Family.load(out)
     drops = {m.name: round(m.float_accuracy_test - m.accuracy.test, 6) for m in family.members}
@@ -181,6 +186,7 @@ def main(
         "benchmark": name,
         "command": " ".join(shown).replace(str(find_data()) + "/", ""),
         "created": family.created,
+        "all_targets_met": ended == EXIT_OK,
         "budget_seconds": family.budget_seconds,
         "elapsed_seconds": family.elapsed_seconds,
         "within_budget_20_percent": family.elapsed_seconds <= 1.2 * family.budget_seconds,

@@ -33,7 +33,7 @@ from learn2compress.core.progress import SILENT
 from learn2compress.export.write import write_baselines
 from learn2compress.inputs.symbolic import pixels_to_probabilities
 from learn2compress.measure.host import environment
-from learn2compress.measure.runner import fastest_labeller
+from learn2compress.measure.labeller import fastest_labeller
 from learn2compress.stages.joint_teacher import trainable_teacher
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.fit import Schedule

@@ -6,11 +6,14 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 # Whole runs: files that take minutes. Begun last, one of them would leave all workers but one with nothing to do.
 LONG = ("test_compress.py", "test_train_checkpoint.py", "test_stages_trial.py", "test_graph_applications.py")
+# Of whole runs no test goes by how exactly files are timed; the median of fifty turns is there after so long.
+SECONDS_PER_FILE = 0.15
 # linux/capability.h
 _VERSION_3, _OVERRIDE, _READ_SEARCH = 0x20080522, 1 << 1, 1 << 2
 
@@ -48,3 +51,16 @@ def bound_by_permissions() -> Iterator[None]:
     yield
     sets[0].effective = before
     assert libc.capset(ctypes.byref(header), sets) == 0, os.strerror(ctypes.get_errno())
+
+
+@pytest.fixture(scope="module")
+def timed_briefly() -> Iterator[None]:
+    """Runs in this process time each file for a tenth of the seconds that they else do."""
+    from learn2compress.measure import models
+    from learn2compress.stages import export, rehearsal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "latencies", partial(models.latencies, seconds_per_file=SECONDS_PER_FILE))
+        for module in (export, rehearsal):
+            patch.setattr(module, "SECONDS_PER_FILE", SECONDS_PER_FILE)
+        yield

@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from learn2compress import ending
 from learn2compress.cli import main
 from learn2compress.core.errors import (
     EXIT_INPUT,
@@ -28,6 +30,7 @@ from learn2compress.core.errors import (
     L2CError,
     TargetsUnmetError,
 )
+from learn2compress.core.progress import Progress
 from learn2compress.core.version import __version__
 
 HEAVY = ("tensorflow", "keras", "ai_edge_litert", "jax", "torch", "matplotlib")
@@ -280,6 +283,18 @@ def test_the_docs_name_the_options_of_each_command_where_they_tell_of_it(command
     assert named(synopses()[command]) == {*taken, "--json", "--help"}
 
 
+def given(option: click.Option) -> str:
+    """What the help writes for the value of an option."""
+    return "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.metavar or ""
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_the_docs_and_the_help_write_the_same_word_for_the_value_of_an_option(command: str) -> None:
+    valued = [p for p in main.commands[command].params if isinstance(p, click.Option) and not p.is_flag]
+    written = re.findall(r"(--[a-z-]+) ([^\s`\],]+)", synopses()[command].replace("\\|", "|"))
+    assert set(written) == {(option.opts[0], given(option)) for option in valued}
+
+
 def test_advice_names_only_options_there_are() -> None:
     known = {option for _, option in options()}
     # What every command has; pip's; properties of the report's pages.
@@ -343,6 +358,27 @@ def test_an_interruption_is_a_json_document_where_one_is_asked_for(
     assert ("l2c compress --resume --out family" in error["fix"]) is reached
 
 
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_family_that_is_complete_is_named_when_only_its_table_is_interrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    def interrupted(out: Path, **options: object) -> None:
+        out.mkdir()
+        (out / "family.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "learn2compress.compress", SimpleNamespace(compress=interrupted))
+    # One that an earlier command wrote says nothing of this one.
+    monkeypatch.setattr(ending, "time", SimpleNamespace(time=lambda: time.time() + 3600 * hours))
+    found = CliRunner().invoke(main, ["compress", "--resume", "--out", "my family", "--json"])
+    assert found.exit_code == EXIT_INTERRUPTED
+    error = json.loads(found.stdout)["error"]
+    assert "my family" in error["message"]
+    assert ("complete" in error["message"]) is (hours == 0)
+    assert ("nothing was written" in error["message"]) is (hours == 1)
+    assert ("l2c report 'my family'" in error["fix"]) is (hours == 0)
+
+
 def test_a_command_that_writes_nothing_can_be_interrupted_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -384,3 +420,19 @@ def test_a_defect_of_ours_keeps_its_traceback(
 
     monkeypatch.setattr("learn2compress.inspection.inspect_data", fail)
     assert CliRunner().invoke(main, ["inspect", "--data", "photos"]).exception is failure
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_a_quiet_run_tells_its_warnings_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def warned(progress: Progress, **options: object) -> None:
+        progress.note("going on")
+        progress.warn("memory may have run out")
+        raise InputError("disk.full", "The disk is full.")
+
+    monkeypatch.setitem(sys.modules, "learn2compress.compress", SimpleNamespace(compress=warned))
+    found = CliRunner().invoke(main, ["compress", "--resume", "--out", "family", option])
+    assert found.stderr.splitlines()[0] == "warning: memory may have run out"
+    assert "going on" not in found.stderr
+    assert "memory" not in found.stdout

@@ -38,6 +38,8 @@ COUNTS = {"train": 60, "val": 20, "test": 20}
 WRITTEN = {"family.json", "report.html", "labels.txt", "run.jsonl", "recipe.toml", "models", "baseline"}
 SHORTEST = "30s"
 
+pytestmark = pytest.mark.usefixtures("timed_briefly")
+
 
 def shape(label: int, rng: np.random.Generator) -> Any:
     """One picture (SIZE, SIZE, 3): a shape in the colour of its class, somewhere on a dull ground."""
@@ -132,9 +134,11 @@ class Run:
         return found
 
 
-@pytest.fixture(scope="session")
-def runs(shapes: Shapes, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """First students of our own, then cuts of the teacher, into one and the same folder, by the real command."""
+@pytest.fixture(scope="module")
+def runs(
+    shapes: Shapes, cache: Path, tmp_path_factory: pytest.TempPathFactory, timed_briefly: None
+) -> dict[str, Run]:
+    """First students of our own, by the real command, then cuts of the teacher, into one and the same folder."""
     root = tmp_path_factory.mktemp("runs")
     found = {}
     arguments = ["compress", str(shapes.file), "--data", str(shapes.folder), "--out", str(root / "family")]
@@ -142,18 +146,22 @@ def runs(shapes: Shapes, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     german.write_text("\n".join(GERMAN), encoding="utf-8")
     stated = ["--teacher-licence", "MIT", "--data-licence", "CC0 1.0", "--display-labels", f"de={german}"]
     fresh = ["--students", "3", "--json", *stated]
+    own = {"L2C_CACHE": str(cache)}
     for route, more in {"fresh": fresh, "teacher": ["--students", "2"]}.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "learn2compress", *arguments, "--budget", SHORTEST, "--from", route, *more],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "L2C_CACHE": str(cache)},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        words = [*arguments, "--budget", SHORTEST, "--from", route, *more]
+        if route == "fresh":
+            command = [sys.executable, "-m", "learn2compress", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **own})
+            code = done.returncode
+        else:
+            # In this process, which has TensorFlow: to import it takes a fifth of so short a run.
+            done = CliRunner(env=own).invoke(main, words)
+            code = done.exit_code
+        assert code == 0, done.stderr[-3000:]
+        assert "Traceback" not in done.stderr
         kept = root / route
         shutil.copytree(root / "family", kept)
-        found[route] = Run(done.returncode, done.stdout, done.stderr, kept)
+        found[route] = Run(code, done.stdout, done.stderr, kept)
     return found
 
 
@@ -461,8 +469,12 @@ def test_a_pruned_teacher_with_zeros_for_some_of_its_classes(shapes: Shapes, tmp
         assert "of their weights" in member.description
 
 
-def test_a_teacher_that_learns_along_and_bounds_that_are_measured(shapes: Shapes, tmp_path: Path) -> None:
+def test_a_teacher_that_learns_along_and_bounds_that_are_measured(
+    shapes: Shapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The teacher's file stays as it is; what it has become lies beside the family, and can teach again."""
+    # Each is written before it is measured, which takes seconds; the bounds lie far off either way.
+    monkeypatch.setattr("learn2compress.stages.rehearsal.MEASURED_CANDIDATES", 2)
     before = shapes.file.read_bytes()
     out = tmp_path / "family"
     arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out), "--budget", SHORTEST]
@@ -480,8 +492,6 @@ def test_a_teacher_that_learns_along_and_bounds_that_are_measured(shapes: Shapes
     found = CliRunner().invoke(main, ["inspect", str(out / "teacher.keras"), "--data", str(shapes.folder), "--json"])
     assert found.exit_code == 0, found.output
     assert "raw" in found.stdout
-    soon = [*arguments[:4], str(tmp_path / "other"), "--target", "latency<=1us"]
-    refused(soon, "targets.out_of_reach", EXIT_TARGETS)
 
 
 @pytest.mark.slow
@@ -542,7 +552,7 @@ def begun_and_stopped(arguments: list[str], out: Path, stage: str, how: int, cac
 
 
 # Enough steps to be stopped amid them.
-FIXED = {"training.joint_steps": 200, "training.quantization_steps": 60, "views.count": 2}
+FIXED = {"training.joint_steps": 120, "training.quantization_steps": 40, "views.count": 2}
 # What of a plan must not depend on how often the run was stopped.
 PLANNED = ("members", "reason", "views", "mirrored views", "mixed views", "preprocessing of the teacher")
 
@@ -785,13 +795,18 @@ def test_a_model_that_can_not_be_compressed_is_refused_before_any_training(
         assert "--preprocess" in error["fix"]
 
 
-def test_a_bound_that_no_member_can_keep_is_refused_before_any_training(shapes: Shapes, tmp_path: Path) -> None:
-    for route in ("fresh", "teacher"):
-        arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(tmp_path / "family")]
-        error = refused([*arguments, "--from", route, "--target", "size<=100B"], "targets.out_of_reach", EXIT_TARGETS)
-        assert "times that" in error["message"]
-        assert "size<=" in error["fix"]
-    assert list(tmp_path.iterdir()) == []
+def test_of_a_bound_that_no_member_can_keep_the_nearest_family_is_written(shapes: Shapes, tmp_path: Path) -> None:
+    out = tmp_path / "family"
+    arguments = [str(shapes.file), "--data", str(shapes.folder), "--out", str(out), "--from", "fresh"]
+    arguments += ["--students", "1", "--set", "training.joint_steps=10", "--set", "training.quantization_steps=5"]
+    error = refused([*arguments, "--target", "size<=100B"], "targets.unmet", EXIT_TARGETS)
+    family = Family.load(out)
+    (member,) = family.members
+    assert f"{member.size_bytes / 1000:.3g} kB" in error["message"]
+    assert str(out) in error["fix"]
+    assert any("The target size<=100B can't be met" in warning for warning in family.notes)
+    # It tells this again, and not that the family is complete.
+    refused([*arguments, "--target", "size<=100B"], "targets.unmet", EXIT_TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -828,7 +843,7 @@ def test_one_progress_serves_several_runs(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def hard_for_int8(shapes: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Family:
+def hard_for_int8(shapes: Shapes, tmp_path_factory: pytest.TempPathFactory, timed_briefly: None) -> Family:
     """A family from a teacher that says what the other says, but one of its channels is 300 times as large."""
     import keras
 

@@ -18,6 +18,8 @@ from learn2compress.cli import main
 SIZE = 16
 QUICK = ["training.joint_steps=6", "training.quantization_steps=3", "training.batch_size=16", "views.count=1"]
 
+pytestmark = pytest.mark.usefixtures("timed_briefly")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,6 +82,9 @@ def test_a_tflite_file_teaches_and_is_its_own_baseline(
     assert (tmp_path / "family" / member["file"]).is_file()
     assert (tmp_path / "family" / "report.html").is_file()
     assert 'preprocess = "unit"' in (tmp_path / "family" / "recipe.toml").read_text()
+    given = str(tmp_path / "family" / "baseline" / "teacher.tflite")
+    done = CliRunner().invoke(main, ["evaluate", given, "--data", str(photos), "--json"])
+    assert json.loads(done.stdout)["accuracy"] == family["teacher"]["accuracy"]["test"]
 
 
 @pytest.mark.parametrize("route", ["teacher", "cuts", "prunings"])

@@ -19,6 +19,8 @@ from learn2compress.cli import main
 SIZE = 16
 QUICK = ["training.joint_steps=6", "training.quantization_steps=3", "training.batch_size=16", "views.count=1"]
 
+pytestmark = pytest.mark.usefixtures("timed_briefly")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:

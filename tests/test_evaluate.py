@@ -329,6 +329,34 @@ def test_a_given_file_in_a_family_goes_by_the_classes_and_the_framing_of_the_fam
     assert list(found["per_class"]) == list(OUTPUTS)
 
 
+def given_teacher(tmp_path: Path, written: Written, data: Path, place: str, **more: Any) -> Path:
+    """A file that takes BGR pixels, which nothing in it says, in a family whose run found that out."""
+    file = written([2, 0, 1], **more)
+    folder = tmp_path / place.replace("/", "_")
+    file = family(folder, file, data, place, framing="squeeze")
+    document = json.loads((folder / "family.json").read_text())
+    document["plan"] = {"preprocessing of the teacher": "raw-bgr"}
+    (folder / "family.json").write_text(json.dumps(document))
+    return file
+
+
+@pytest.mark.parametrize("labels", [(), OUTPUTS])
+def test_a_given_file_in_a_family_gets_pixels_as_its_run_found_them(
+    written: Written, half_right: Path, tmp_path: Path, labels: Sequence[str]
+) -> None:
+    data = photos(tmp_path / "new", {"test/red": 4, "test/green": 4, "test/blue": 4})
+    file = given_teacher(tmp_path, written, half_right, "baseline/teacher.tflite", labels=labels)
+    found = evaluated(file, data)
+    assert (found["accuracy"], found["framing"]) == (1.0, "squeeze")
+    assert found["preprocessing"] == "raw-bgr (found when it was compressed)"
+    found = evaluated(file, data, "--preprocess", "raw")
+    assert (found["accuracy"], found["preprocessing"]) == (4 / 12, "raw")
+    # What our own files want is inside them.
+    file = given_teacher(tmp_path, written, half_right, "baseline/teacher-float32.tflite", labels=labels)
+    found = evaluated(file, data)
+    assert (found["accuracy"], found["preprocessing"]) == (4 / 12, "raw")
+
+
 def test_spelling_of_the_labels_inside_does_not_matter(written: Written, tmp_path: Path) -> None:
     file = written([0, 2, 1], ["Red", "dark_blue", "GREEN"])
     data = photos(tmp_path / "data", {"test/red": 2, "test/dark blue": 2, "test/green": 2}, {"dark blue": 2})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from learn2compress.core.family import Family
-    from learn2compress.core.progress import Listener
+    from learn2compress.core.progress import Event, Listener
 
 PATH = click.Path(path_type=Path)
 
@@ -31,9 +31,10 @@ quiet = click.option("--quiet", is_flag=True, help="No progress bars and notes."
 
 
 @contextlib.contextmanager
-def _listeners(silent: bool) -> Iterator[list[Listener]]:
+def _listeners(silent: bool, warnings: bool = False) -> Iterator[list[Listener]]:
+    """What shows progress: bars on a terminal, lines in a log; where it is silent, warnings alone or nothing."""
     if silent:
-        yield []
+        yield [_show_warning] if warnings else []
         return
     from rich.console import Console
 
@@ -45,6 +46,11 @@ def _listeners(silent: bool) -> Iterator[list[Listener]]:
         return
     with Bars(console) as bars:
         yield [bars]
+
+
+def _show_warning(event: Event) -> None:
+    if event.kind == "warning":
+        click.echo(f"warning: {event.message}", err=True)
 
 
 def _show(found: Any, as_json: bool, tables: Callable[[Any], Iterable[RenderableType]]) -> None:
@@ -82,21 +88,27 @@ def main() -> None:
 
 @main.command()
 @click.argument("model", type=PATH, required=False)
-@click.option("--data", type=PATH, help="Folder, table, .npz, TFRecords or tfds:NAME; see docs/data.md.")
-@click.option("--out", required=True, type=PATH, help="Folder to write the family to.")
-@click.option("--test-data", type=PATH, help="Other data for the test split.")
-@click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
-@click.option("--students", type=int, help="Least number of members.  [default: 3]")
+@click.option(
+    "--data", type=PATH, metavar="DATA", help="Folder, table, .npz, TFRecords or tfds:NAME; see docs/data.md."
+)
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder to write the family to.")
+@click.option("--test-data", type=PATH, metavar="DATA", help="Other data for the test split.")
+@click.option(
+    "--labels", type=PATH, metavar="FILE", help="Text file of class names in the order of the model's outputs."
+)
+@click.option("--students", type=int, metavar="N", help="Least number of members.  [default: 3]")
 @click.option("--target", "targets", multiple=True, metavar="EXPR", help="A bound, as in 'size<=100KB'.")
-@click.option("--budget", help="Time for the whole run.  [default: 20m]")
+@click.option("--budget", metavar="TIME", help="Time for the whole run.  [default: 20m]")
 @click.option(
     "--from",
     "route",
+    metavar="ROUTE",
     help="teacher: the teacher's own layers, fewer (cuts) or narrower (prunings); fresh: students of our own; auto: "
     "what the data and a short trial speak for.  [default: auto]",
 )
 @click.option(
     "--preprocess",
+    metavar="NAME",
     help="What the model wants done to pixels 0..255: raw, unit, signed, torch, caffe, others (docs/cli.md), "
     "or MEAN,STD.  [default: auto]",
 )
@@ -116,7 +128,9 @@ def main() -> None:
     metavar="fixed|joint",
     help="joint: a copy of the teacher is trained along with its students.  [default: fixed]",
 )
-@click.option("--sparsity", type=float, help="Share of weights that become zero: smaller zipped.  [default: 0]")
+@click.option(
+    "--sparsity", type=float, metavar="S", help="Share of weights that become zero: smaller zipped.  [default: 0]"
+)
 @click.option(
     "--backend",
     metavar="tensorflow|jax",
@@ -139,7 +153,7 @@ def main() -> None:
     metavar="auto|off",
     help="auto (unless told otherwise): where int8 costs a member more than a point, what hurts most stays float32.",
 )
-@click.option("--seed", type=int, help="Of every random choice.  [default: 0]")
+@click.option("--seed", type=int, metavar="N", help="Of every random choice.  [default: 0]")
 @click.option("--teacher-licence", metavar="TEXT", help="Licence of MODEL, for metadata and model cards.")
 @click.option("--data-licence", metavar="TEXT", help="Licence of the data, likewise.")
 @click.option(
@@ -148,15 +162,17 @@ def main() -> None:
     metavar="LOCALE=FILE",
     help="Class names in another language, one a line, in the order of the classes.",
 )
-@click.option("--preset", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
-@click.option("--recipe", type=PATH, help="TOML file that says all this, such as a run's recipe.toml.")
+@click.option("--preset", metavar="NAME", help="fast (5m), balanced (20m) or best (90m).  [default: balanced]")
+@click.option(
+    "--recipe", type=PATH, metavar="FILE", help="TOML file that says all this, such as a run's recipe.toml."
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe.")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished run in OUT, with its options.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run in DIR, with its options.")
 @as_json
 @quiet
 @ending_in_words
 def compress(out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Compress MODEL, a trained image classifier, into OUT.
+    """Compress MODEL, a trained image classifier, into DIR.
 
     MODEL is a .keras, .h5, .tflite, .onnx or frozen .pb file, or the folder of a SavedModel.
 
@@ -198,7 +214,7 @@ def _compress(out: Path, as_json: bool, silent: bool, **options: Any) -> None:
     from learn2compress.core.family import Family
     from learn2compress.core.progress import Progress
 
-    with _listeners(as_json or silent) as listeners, _terminated_like_interrupted():
+    with _listeners(as_json or silent, warnings=True) as listeners, _terminated_like_interrupted():
         try:
             family = run(out=out, progress=Progress(*listeners), **options)
         except TargetsUnmetError as error:
@@ -228,9 +244,11 @@ def _command_line() -> str:
 
 @main.command()
 @click.argument("model", type=PATH, required=False)
-@click.option("--data", type=PATH, help="Look at this data, and at how the model does on it.")
-@click.option("--labels", type=PATH, help="Text file of class names in the order of the model's outputs.")
-@click.option("--preprocess", default="auto", help="As for compress.")
+@click.option("--data", type=PATH, metavar="DATA", help="Look at this data, and at how the model does on it.")
+@click.option(
+    "--labels", type=PATH, metavar="FILE", help="Text file of class names in the order of the model's outputs."
+)
+@click.option("--preprocess", metavar="NAME", default="auto", help="As for compress.")
 @click.option("--input-size", metavar="SIZE", default="auto", help="As for compress.")
 @click.option("--framing", type=click.Choice(FRAMINGS), default=CROP, help="As for compress.")
 @click.option("--model-input", "input_name", metavar="NAME", default="", help="As for compress.")
@@ -280,7 +298,7 @@ def _show_with_problems(
 
 @main.command()
 @click.argument("file", type=PATH)
-@click.option("--data", required=True, type=PATH, help="Labelled images.")
+@click.option("--data", required=True, type=PATH, metavar="DATA", help="Labelled images.")
 @click.option(
     "--split",
     type=click.Choice(["auto", "test", "all"]),
@@ -289,10 +307,17 @@ def _show_with_problems(
     help="test: the test split, made as compress does where DATA has none; all: all images; auto: the test split "
     "that DATA has, or that was made of it when FILE was compressed on it, and else all.",
 )
-@click.option("--labels", type=PATH, help="Class names in the order of the outputs; else those in the file.")
-@click.option("--seed", default=0, show_default=True, help="Of the split, where DATA has none of its own.")
 @click.option(
-    "--preprocess", default="auto", help="As for compress; by default what the file's metadata say, or raw."
+    "--labels", type=PATH, metavar="FILE", help="Class names in the order of the outputs; else those in the file."
+)
+@click.option(
+    "--seed", metavar="N", default=0, show_default=True, help="Of the split, where DATA has none of its own."
+)
+@click.option(
+    "--preprocess",
+    metavar="NAME",
+    default="auto",
+    help="As for compress; by default what the file's metadata say, or raw.",
 )
 @click.option(
     "--framing",
@@ -319,7 +344,7 @@ def evaluate(
 
 @main.command()
 @click.argument("files", type=PATH, nargs=-1, required=True)
-@click.option("--threads", default=1, show_default=True, help="Threads of the LiteRT interpreter.")
+@click.option("--threads", metavar="N", default=1, show_default=True, help="Threads of the LiteRT interpreter.")
 @as_json
 @ending_in_words
 def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
@@ -331,11 +356,11 @@ def measure(files: tuple[Path, ...], threads: int, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", metavar="DIR", type=PATH)
 @as_json
 @ending_in_words
 def report(folder: Path, as_json: bool) -> None:
-    """Print the table of the family in FOLDER and write its report.html and model cards anew."""
+    """Print the table of the family in DIR and write its report.html and model cards anew."""
     from learn2compress.core.family import Family
     from learn2compress.report.card import write_cards
     from learn2compress.report.page import write_report
@@ -347,14 +372,14 @@ def report(folder: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--member", required=True, metavar="NAME", help="Which member of the family.")
 @click.option("--to", required=True, metavar="APP", help="android, ios, web, python or micro (a microcontroller).")
-@click.option("--out", type=PATH, help="Folder to write.  [default: NAME-APP]")
+@click.option("--out", type=PATH, metavar="FOLDER", help="Folder to write.  [default: NAME-APP]")
 @as_json
 @ending_in_words
 def export(folder: Path, member: str, to: str, out: Path | None, as_json: bool) -> None:
-    """Write a folder that an app is built from: a member of the family in FOLDER, its labels, and code."""
+    """Write a folder that an app is built from: a member of the family in DIR, its labels, and code."""
     from learn2compress.apps.folder import export as write
 
     place = write(folder, member, to, out)
@@ -366,7 +391,7 @@ def export(folder: Path, member: str, to: str, out: Path | None, as_json: bool) 
 
 
 @main.command()
-@click.option("--out", default="demo-family", show_default=True, type=PATH, help="Folder to write to.")
+@click.option("--out", default="demo-family", show_default=True, type=PATH, metavar="DIR", help="Folder to write to.")
 @as_json
 @quiet
 @ending_in_words

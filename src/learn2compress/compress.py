@@ -38,6 +38,7 @@ from learn2compress.stages.baselines import (
     teacher_files,
     warn_of_collapses,
 )
+from learn2compress.stages.batch_size import changeable, take_batch_size
 from learn2compress.stages.budget import (
     decided_views,
     mixed_for,
@@ -54,12 +55,13 @@ from learn2compress.stages.joint_teacher import improved_teacher, trainable_teac
 from learn2compress.stages.labelling import Labelling, timed_labeller
 from learn2compress.stages.metadata import described, write_measured
 from learn2compress.stages.own_words import own_words
+from learn2compress.stages.planning import Planning
 from learn2compress.stages.saved import kept_by_source, recalled_plans
 from learn2compress.stages.search import Lookout, Search
 from learn2compress.stages.settled import plans_for
 from learn2compress.stages.training import Training
 from learn2compress.stages.trial import best_by_trial
-from learn2compress.tasks import IMAGE_CLASSIFICATION, Task
+from learn2compress.tasks import Task, task_of
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.trainable import trainable
 
@@ -169,7 +171,7 @@ def compress(
     options = Options.of(asked.recipe)
     check_backend_available(options.recipe.backend, data=asked.data, test_data=asked.test_data, labels=asked.labels)
     if not (resume and asked.finished):
-        with legible_failures(folder), run_folder(folder, asked.recipe) as run:
+        with legible_failures(folder), run_folder(folder, asked.recipe, changeable) as run:
             if not complete(run):
                 if asked.recipe.model:
                     check_model_file(Path(asked.recipe.model))
@@ -212,17 +214,27 @@ def load_inputs(task: Task, asked: Asked, options: Options, progress: Progress) 
     return dataset, teacher
 
 
+def take_up(run: Checkpoints, teacher: Teacher, dataset: Dataset, options: Options) -> None:
+    """Refuses other inputs than the run began with; what it has planned gets the batch size that is asked for now.
+
+    Raises:
+        InputError: `run.inputs_changed`.
+    """
+    check_same_inputs(run, teacher, dataset)
+    take_batch_size(run, options.recipe.training.batch_size, teacher.input_size)
+
+
 def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Progress, command: str) -> None:
     """The run itself: all files of the family into the staging folder, from whatever is there already."""
-    clock, task, seed = run.clock, IMAGE_CLASSIFICATION, options.recipe.seed
+    clock, task, seed = run.clock, task_of(options.recipe), options.recipe.seed
     notes: list[str] = []
     keras.utils.set_random_seed(seed)
     progress = progress.with_listener(EventLog(run.staging / "run.jsonl"))
-    tell_of_earlier(run, progress)
+    tell_of_earlier(run, progress, options.recipe.training.batch_size)
 
     with clock.stage("inputs"):
         dataset, teacher = load_inputs(task, asked, options, progress)
-        check_same_inputs(run, teacher, dataset)
+        take_up(run, teacher, dataset, options)
         learning = trainable_teacher(teacher) if options.recipe.teacher == "joint" else None
 
     with clock.stage("plan"):
@@ -230,7 +242,18 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
             recalled_plans,
             run,
             "planned",
-            lambda: plans_for(task, teacher, dataset, options, run.staging, progress, partial(kept_by_source, run)),
+            lambda: plans_for(
+                Planning(
+                    task,
+                    teacher,
+                    dataset,
+                    options,
+                    run.staging,
+                    progress,
+                    keep=partial(kept_by_source, run),
+                    recall=run.recall_early,
+                )
+            ),
         )
         # When one is chosen, what was planned is deleted; it is only made anew where the chosen can't be read.
         plans = [] if run.knows("chosen") else planned()
@@ -298,12 +321,11 @@ def write_family(run: Checkpoints, asked: Asked, options: Options, progress: Pro
         elsewhere.train("quantization", time.quantization_seconds, needed=options.rounded_in_training)
         quantized, tuning = training.quantized(plan, members, batches, time.quantization_seconds)
 
-    course = Course(plan, views, cached, labelled_by, joint, tuning)
     hand_over(
         run,
         options,
         Inputs(task, teacher, dataset, tuple(baselines)),
-        course,
+        Course(plan, views, cached, labelled_by, joint, tuning),
         members,
         quantized,
         progress,

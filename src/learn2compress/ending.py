@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -27,13 +28,13 @@ def ending_in_words(command: Command) -> Command:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        as_json = bool(kwargs.get("as_json"))
+        as_json, began = bool(kwargs.get("as_json")), time.time()
         try:
             return command(*args, **kwargs)
         except L2CError as error:
             end(error, as_json)
         except KeyboardInterrupt:
-            _end_interrupted(kwargs.get("out"), as_json)
+            _end_interrupted(kwargs.get("out"), began, as_json)
         except Exception as error:
             said = _in_words(error)
             if said is None:
@@ -80,32 +81,52 @@ def _print_json(error: L2CError, as_json: bool) -> None:
         click.echo(json.dumps({"error": error.told}))
 
 
-def _end_interrupted(out: Path | None, as_json: bool) -> NoReturn:
-    interruption = _interruption(out)
+def _end_interrupted(out: Path | None, began: float, as_json: bool) -> NoReturn:
+    interruption = _interruption(out, began)
     _print_json(interruption, as_json)
     click.echo(f"\n{interruption.what} {interruption.fix}", err=True)
     sys.exit(EXIT_INTERRUPTED)
 
 
-def _interruption(out: Path | None) -> L2CError:
+def _interruption(out: Path | None, began: float) -> L2CError:
     """What is left of a command that was interrupted, and how to go on.
 
     Args:
         out: the folder that it writes, where it writes one.
+        began: when the command did, in seconds since the epoch.
     """
+    from learn2compress.core.family import MANIFEST
     from learn2compress.core.folder import unfinished
     from learn2compress.core.paths import at_home
 
     if out is None:
         return L2CError("interrupted", "Interrupted before it was done.", _AGAIN)
     if unfinished(at_home(out)) is None:
-        return L2CError("interrupted", "Interrupted: nothing was written.", _AGAIN)
+        manifest = at_home(out) / MANIFEST
+        if _came_after(manifest, began):  # of all that is written it comes last
+            return L2CError(
+                "interrupted",
+                f"Interrupted when all was done: the family in {out} is complete.",
+                "This shows it:\n  " + shlex.join(["l2c", "report", str(out)]),
+            )
+        left = f", and the family that was in {out} is as it was" if manifest.is_file() else ""
+        return L2CError("interrupted", f"Interrupted: nothing was written{left}.", _AGAIN)
     return L2CError(
         "interrupted",
         "Interrupted: what was reached is kept.",
         "The same command goes on from there, and so does\n  "
         + shlex.join(["l2c", "compress", "--resume", "--out", str(out)]),
     )
+
+
+def _came_after(path: Path, moment: float) -> bool:
+    """Whether a file was written, or moved to its place, since then; what an earlier command left was not."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    # A file system may keep times to two seconds.
+    return max(status.st_mtime, status.st_ctime) >= moment - 2
 
 
 def _in_words(error: Exception) -> InputError | None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 # What training needs of data, and measuring does not.
 _NOT_NEEDED = ("dataset.no_train_split", "dataset.npz_keys", "dataset.empty_class")
+# A `.tflite` teacher in its family, which is there as it was given, and what was found to be done to its pixels: see
+# `stages.baselines` and `stages.course`.
+GIVEN_TEACHER = "baseline/teacher.tflite"
+PREPROCESSING = "preprocessing of the teacher"
 
 
 def evaluate_file(
@@ -49,10 +53,11 @@ def evaluate_file(
         labels: path of the names of the outputs; else those in the file count.
         seed: of the split that `test` makes.
         listeners: get the steps.
-        preprocess: what the model was trained on, as for `compress`; `auto` takes what the file's metadata say of a
-            float input, and else pixels as they are.
-        framing: how images of another shape are brought to the input's; `auto` takes what the file's metadata say,
-            else what its family's manifest says, and else crops.
+        preprocess: what the model was trained on, as for `compress`; `auto` takes, of a teacher that was given as the
+            file that lies in its family, what its run found; else what the metadata say of a float input; and else
+            pixels as they are.
+        framing: how images of another shape are brought to the input's; `auto` takes what the file's metadata say
+            (of a teacher that was given, they don't count), else what its family's manifest says, and else crops.
 
     Returns:
         `file`; `split`: `test` or `all`; `preprocessing`, `framing`; `accuracy`, a fraction of 1, over `examples`
@@ -73,8 +78,9 @@ def evaluate_file(
     progress = Progress(*listeners)
     gives = FileOutputs(file, math.prod(ports(open_interpreter(file), file)[1].shape))
     metadata, family = _metadata(file, labels), _family_of(file)
-    prepare, words = _preparation(file, preprocess, metadata)
-    framed = _framing(framing, metadata, family)
+    given = family if _as_in_family(file) == GIVEN_TEACHER else None
+    prepare, words = _preparation(file, preprocess, metadata, given)
+    framed = _framing(framing, None if given else metadata, family)
     source = _readable(data, progress)
     measured = ("test",) if split != "all" and "test" in source.parts else tuple(source.parts)
     classes = classes_of_outputs(source, measured, gives, _names(file, labels, metadata, family), progress)
@@ -217,13 +223,18 @@ def _why_all(source: Source, images: int, file: Path, family: Family | None) -> 
 
 def _family_of(file: Path) -> Family | None:
     """The family whose folder the file lies in; None where it is in none, or the manifest can't be read."""
-    whole = Path(os.path.realpath(file))
     try:
-        family = Family.load(whole.parent.parent)
+        family = Family.load(Path(os.path.realpath(file)).parent.parent)
     except InputError:
         return None
     own = {model.file for model in (family.teacher, *family.baselines, *family.members)}
-    return family if f"{whole.parent.name}/{whole.name}" in own else None
+    return family if _as_in_family(file) in own else None
+
+
+def _as_in_family(file: Path) -> str:
+    """The file as the manifest of a family in whose folder it lies calls it."""
+    whole = Path(os.path.realpath(file))
+    return f"{whole.parent.name}/{whole.name}"
 
 
 def _metadata(file: Path, labels: Path | None) -> Metadata | None:
@@ -262,15 +273,24 @@ def _framing(asked: str, metadata: Metadata | None, family: Family | None) -> Fr
 
 
 def _preparation(
-    file: Path, asked: str, metadata: Metadata | None
+    file: Path, asked: str, metadata: Metadata | None, family: Family | None
 ) -> tuple[Callable[[Images], NDArray[np.float32]] | None, str]:
-    """What makes of pixels 0..255 what the file takes, and its name; None for pixels as they are."""
+    """What makes of pixels 0..255 what the file takes, and its name; None for pixels as they are.
+
+    Args:
+        file, asked, metadata: see `evaluate_file`.
+        family: whose teacher the file is, as it was given; None for any other file.
+    """
     from learn2compress.inputs.preprocessing import parse_preprocess
     from learn2compress.measure.graph import describe
 
     found = parse_preprocess(asked)
+    words = "" if found is None else found.name
+    if found is None and family is not None:
+        found = parse_preprocess(str(family.plan.get(PREPROCESSING, "auto")))
+        words = "" if found is None else f"{found.name} (found when it was compressed)"
     if found is not None:
-        return (None if found.name == "raw" else found.apply), found.name
+        return (None, "raw") if found.name == "raw" else (found.apply, words)
     of_floats = [tensor.dtype for tensor in describe(file).inputs] == ["FLOAT32"]
     if not of_floats or metadata is None or not metadata.input_std:
         return None, "raw"

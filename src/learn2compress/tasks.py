@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.options import Options
+from learn2compress.core.recipe import Recipe
 from learn2compress.export.metadata import add_metadata
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.sources.protocol import MemberSource
+from learn2compress.sources.protocol import MemberSource, Recall
 from learn2compress.sources.routes import member_sources
 
 
@@ -28,7 +29,7 @@ class Task:
 
     name: str
     load_dataset: Callable[..., Dataset]
-    sources: Callable[[Teacher, Dataset, Options], list[MemberSource]]
+    sources: Callable[[Teacher, Dataset, Options, Recall | None], list[MemberSource]]
     add_metadata: Callable[..., bytes]
 
 
@@ -38,3 +39,8 @@ IMAGE_CLASSIFICATION = Task(
     sources=member_sources,
     add_metadata=add_metadata,
 )
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task of a run by this recipe, which is chosen nowhere else."""
+    return IMAGE_CLASSIFICATION

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +68,22 @@ def test_an_export_that_fails_half_way_leaves_nothing(clothing: Path, tmp_path: 
         learn2compress.export(clothing, "small", "python", tmp_path / out)
     assert caught.value.code == "out.not_writable"
     assert below(tmp_path) == {"there"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_an_export_to_a_full_disk_says_so_and_leaves_nothing(
+    clothing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(InputError) as caught:
+        learn2compress.export(clothing, "small", "python", tmp_path / "app")
+    assert caught.value.code == "disk.full"
+    assert f"{tmp_path / 'app'} could not be written" in caught.value.what
+    assert "goes on" not in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_that_is_interrupted_leaves_nothing(

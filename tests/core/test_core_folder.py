@@ -195,6 +195,24 @@ def told(out: Path, error: type[BaseException] | None) -> tuple[bool, str | None
     return found[0]
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(ASKED, True), (ASKED.model_copy(update={"seed": 3}), False)])
+def test_what_a_run_found_out_first_is_there_after_a_kill_for_the_same_run_alone(
+    tmp_path: Path, asked: Recipe, kept: bool
+) -> None:
+    work = tmp_path / "family" / CHECKPOINTS
+    work.mkdir(parents=True)
+    (work / ".learn2compress").touch()
+    ASKED.write(work / "recipe.toml", "killed while it planned")
+    assert Checkpoints(work).recall_early("order of a", lambda: (1, 2)) == [1, 2]
+    with contextlib.suppress(KeyboardInterrupt), run_folder(check_folder(tmp_path / "family"), asked) as run:
+        assert not run.resumed
+        assert run.recall_early("order of a", lambda: [3]) == ([1, 2] if kept else [3])
+        assert run.recall_early("order of b", lambda: [4]) == [4]  # of another teacher
+        raise KeyboardInterrupt
+    # It is no reason to keep a run that is ended, whose user may want another.
+    assert not work.exists()
+
+
 @pytest.mark.parametrize(("stage", "reached"), [("joint training", True), ("inputs", False), ("", False)])
 def test_only_the_next_process_is_told_of_one_that_was_killed(tmp_path: Path, stage: str, reached: bool) -> None:
     out = tmp_path / "family"

@@ -74,3 +74,20 @@ def test_members_that_are_none_are_refused(members: str, words: str) -> None:
     assert caught.value.code == "recipe.value"
     assert "plan.members" in caught.value.what
     assert words in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("chanels", "channels"), ("input_sise", "input_size"), ("cut-out", "cut_out"), ("xyz", "name")]
+)
+def test_a_misspelt_key_of_a_member_is_named_with_what_was_meant(tmp_path: Path, key: str, meant: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(
+        f'[[plan.members]]\nname = "a"\ninput_size = "8x8"\n[[plan.members]]\nname = "b"\n{key} = 1\n'
+        + 'input_size = "8x8"\n' * (meant != "input_size")
+    )
+    with pytest.raises(InputError) as caught:
+        Recipe.compose(file)
+    assert caught.value.code == "recipe.unknown_key"
+    assert f"member 2 of [[plan.members]], has the key '{key}'" in caught.value.what
+    assert meant in caught.value.fix
+    assert ("did you mean" in caught.value.fix) is (key != "xyz")

@@ -54,6 +54,7 @@ def test_a_number_without_a_unit_is_named_with_what_was_most_likely_meant() -> N
     with pytest.raises(InputError, match="'1h30', the part '30'") as caught:
         duration_seconds("1h30")
     assert "1h30m" in caught.value.fix
+    assert "units: s, sec, m, min, h)" in caught.value.fix
 
 
 @given(seconds=st.integers(1, 10**6))
@@ -112,6 +113,11 @@ def test_a_latency_that_is_rounded_up_reads_back_no_smaller(thousandths: int) ->
 )
 def test_shares_are_shown_with_their_units(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize("text", ["64KiB", "64kib", "64 KIB"])
+def test_units_are_read_in_small_letters_and_in_capitals(text: str) -> None:
+    assert quantity(text, BYTES, "size", "100KB") == 2**16
 
 
 def test_a_size_is_read_as_it_is_written() -> None:

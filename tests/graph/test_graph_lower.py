@@ -308,3 +308,62 @@ def test_rows_and_columns_of_maps_are_cropped_and_pooled(piece: Any, expected: l
 def test_what_crops_and_pools_can_not_do_stays(piece: Any, kept: str) -> None:
     image = keras.Input(SHAPE)
     assert kept in kinds(compared(keras.Model(image, layers.Conv2D(2, 1)(piece(image)))))
+
+
+REVERSALS = {
+    "x[..., ::-1]": lambda x: x[..., ::-1],
+    "x[:, :, :, ::-1]": lambda x: x[:, :, :, ::-1],
+    "x[..., 2::-1]": lambda x: x[..., 2::-1],
+    "flip(x, -1)": lambda x: ops.flip(x, axis=-1),
+    "flip(x, (3,))": lambda x: ops.flip(x, axis=(3,)),
+}
+
+
+@pytest.mark.parametrize("turn", REVERSALS.values(), ids=REVERSALS)
+def test_channels_that_convolutions_can_take_as_they_come_are_not_turned_around(turn: Any) -> None:
+    image = keras.Input(SHAPE)
+    x = layers.Rescaling([1.0, 2.0, 3.0], offset=[4.0, 5.0, 6.0])(layers.RandomFlip()(turn(image))) / 2.0
+    x = layers.ZeroPadding2D(1)(layers.Rescaling(1.5, offset=[0.5, 0.25, 0.75])(x))
+    ways = [layers.Conv2D(2, 3)(x), layers.Conv2D(4, 3, activation="silu")(layers.MaxPooling2D(1)(x))]
+    simple = compared(keras.Model(image, layers.Concatenate()(ways)))
+    assert not {"Flip", "GetItem"} & set(kinds(simple))
+    assert kinds(simple).count("Rescaling") == 3
+
+
+def test_channels_that_are_turned_around_inside_the_model_come_as_they_are_too() -> None:
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(5, 3)(image)
+    simple = compared(keras.Model(image, layers.Conv2D(2, 3)(layers.ReLU()(x[..., ::-1]))))
+    assert kinds(simple) == ["Conv2D", "ReLU", "Conv2D"]
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        lambda x, image: x,
+        lambda x, image: layers.DepthwiseConv2D(3)(x),
+        lambda x, image: layers.Conv2D(3, 3, groups=3)(x),
+        lambda x, image: layers.Conv2D(2, 1)(layers.Add()([x, image])),
+        lambda x, image: layers.Concatenate()([layers.Conv2D(2, 1)(x), x]),
+        lambda x, image: layers.Conv2D(2, 1)(x * np.array([1.0, 2.0, 3.0], np.float32)),
+        lambda x, image: layers.Conv2D(2, 1)(layers.Rescaling(np.ones(SHAPE) * [1.0, 2.0, 3.0])(x)),
+        lambda x, image: layers.Conv2D(2, 1)(layers.Softmax(axis=1)(x)),
+    ],
+)
+def test_where_something_else_takes_the_channels_they_are_turned_around(behind: Any) -> None:
+    image = keras.Input(SHAPE)
+    assert "GetItem" in kinds(compared(keras.Model(image, behind(image[..., ::-1], image))))
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda x: ops.flip(x, axis=1),
+        ops.flip,
+        lambda x: x[:, ::-1, :, ::-1],
+        lambda x: x[..., 1::-1],
+    ],
+)
+def test_what_turns_more_or_less_than_the_channels_stays(turn: Any) -> None:
+    image = keras.Input(SHAPE)
+    assert {"Flip", "GetItem"} & set(kinds(compared(keras.Model(image, layers.Conv2D(2, 1)(turn(image))))))

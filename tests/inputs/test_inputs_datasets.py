@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -12,7 +13,7 @@ from PIL import Image
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
-from learn2compress.inputs import array_sources
+from learn2compress.inputs import array_sources, folders
 from learn2compress.inputs.dataset import load_dataset
 from learn2compress.inputs.decode import Facts, ImageFile
 from learn2compress.train.views import Views, ViewSpec
@@ -165,6 +166,29 @@ def test_the_fingerprint_follows_contents_and_not_the_place(make_folder, tmp_pat
     for path in (tmp_path / "moved" / "a").iterdir():
         Image.new("RGB", (12, 16), (1, 2, 3)).save(path)
     assert load_dataset(tmp_path / "moved").train.fingerprint != one
+
+
+def test_the_fingerprint_of_a_large_set_follows_what_is_seen_and_not_the_times_of_files(
+    make_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(folders, "_HASH_LIMIT_BYTES", 1000)
+    first = make_folder({"a": 5, "b": 5})
+    one = load_dataset(first).train.fingerprint
+    shutil.copytree(first, tmp_path / "restored", copy_function=shutil.copyfile)
+    for path in (tmp_path / "restored").rglob("*.png"):
+        os.utime(path, (1e9, 1e9))
+    assert load_dataset(tmp_path / "restored").train.fingerprint == one
+    # Other pictures in as many bytes.
+    for path in sorted(first.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+        path.unlink()
+    one = load_dataset(first).train.fingerprint
+    for path in first.rglob("*.bmp"):
+        before = path.stat()
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+    assert load_dataset(first).train.fingerprint != one
 
 
 def test_an_image_that_vanishes_is_named(make_folder):
@@ -440,7 +464,7 @@ def test_a_labels_file_that_is_no_text_is_refused(make_folder, tmp_path):
 
 
 def test_image_files_are_records_that_cannot_change(tmp_path):
-    record = ImageFile(tmp_path, Facts(1, 1, "PNG", "L", b""), 1, 1)
+    record = ImageFile(tmp_path, Facts(1, 1, "PNG", "L", b""), 1)
     with pytest.raises(AttributeError):
         record.height = 2
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from learn2compress.core.progress import SILENT
+from learn2compress.inputs import decode
 from learn2compress.inputs.dataset import load_dataset
+from learn2compress.inputs.folders import FolderSplit
+from learn2compress.inputs.framing import advise_framing
 from learn2compress.inputs.teacher import load_teacher
 
 
@@ -87,3 +92,27 @@ def test_a_framing_that_is_no_better_is_no_warning(told, progress):
     load_teacher(brightness, dataset=load_dataset((x, y)), input_size=(16, 16), progress=progress)
     assert not told("warning")
     assert len(told("note")) == 1
+
+
+def test_what_shape_photos_have_is_told_without_decoding_any_whole(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, seen upright
+    Image.new("RGB", (4000, 3000), (90, 120, 60)).save(tmp_path / "photo.jpg", exif=exif)
+    photos = FolderSplit(tmp_path, [decode.inspect(tmp_path / "photo.jpg")] * 8, np.arange(8) % 2)
+    sides, as_it_is = [], decode.decode
+
+    def counted(source, at_least=None):
+        sides.append(at_least)
+        return as_it_is(source, at_least)
+
+    monkeypatch.setattr(decode, "decode", counted)
+
+    def advised(size):
+        return advise_framing(lambda images: np.zeros(len(images), np.int64), photos, size, "it", SILENT)
+
+    assert advised((4000, 3000)) == {}
+    assert sides == []
+    # Seen upright they have this input's shape: to squeeze them would be the same.
+    assert set(advised((64, 48))) == {"crop", "closer"}
+    assert len(sides) == 2 * len(photos)
+    assert None not in sides

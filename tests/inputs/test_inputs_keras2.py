@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from learn2compress.core.choice import Choice
 from learn2compress.core.errors import InputError
+from learn2compress.export.write import write_baselines
+from learn2compress.graph.channels import find_channels
 from learn2compress.graph.lower import lowered
-from learn2compress.graph.trunk import own_layers
+from learn2compress.graph.surgery import prune
+from learn2compress.graph.trunk import build_whole, own_layers
+from learn2compress.inputs.arrays import ArraySplit
 from learn2compress.inputs.keras_file import check_keras_file, load_keras_file
+from learn2compress.inputs.symbolic import pixels_to_probabilities
 from learn2compress.inputs.teacher import load_teacher
+from learn2compress.measure.accuracy import tflite_probabilities
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "keras2.zip"
 
@@ -137,6 +144,99 @@ def test_operations_between_layers_become_layers_that_can_be_pruned(keras, tmp_p
     assert json.loads(stored(tmp_path / "old.h5"))["config"]["layers"][1]["class_name"] == "TFOpLambda"
 
 
+ELLIPSIS = {"class_name": "__ellipsis__"}
+ALL = {"start": None, "stop": None, "step": None}
+BACK = {**ALL, "step": -1}
+KEYS = {
+    "x[..., ::-1]": [ELLIPSIS, BACK],
+    "x[:, :, :, ::-1]": [ALL, {**ALL, "step": 1}, ALL, BACK],
+}
+MEANS = [103.939, 116.779, 123.68]
+
+
+def slicing(name, before, key):
+    """`before[key]` as Keras 2 writes it."""
+    entry = operation("__operators__.getitem", name, before, 0, 0, {"slice_spec": key})
+    return {**entry, "class_name": "SlicingOpLambda"}
+
+
+def turning(how):
+    """`x` with its channels from BGR to RGB or back."""
+    if how in KEYS:
+        return slicing("turned", "image", KEYS[how])
+    return operation("reverse", "turned", "image", 0, 0, {"axis": [-1], "name": None})
+
+
+def caffe(path, how):
+    """Writes a model that prepares its pixels itself, as `preprocess_input` in mode `caffe` does."""
+    random = np.random.default_rng(0)
+    kernel, head = random.normal(0, 0.02, (3, 3, 3, 16)), random.normal(0, 0.1, (16, 3))
+    less = {"bias": [-mean for mean in MEANS], "data_format": "NHWC"}
+    layers = [
+        IMAGE,
+        turning(how),
+        operation("nn.bias_add", "less", "turned", 0, 0, less),
+        layer("Conv2D", "first", ["less"], filters=16, kernel_size=[3, 3], use_bias=False, activation="relu"),
+        layer("GlobalAveragePooling2D", "pool", ["first"]),
+        layer("Dense", "scores", ["pool"], units=3, use_bias=False),
+    ]
+    written(path, layers, {"first": [kernel], "scores": [head]})
+    x = images()[..., ::-1] - np.array(MEANS)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    return np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, kernel), 0).mean((1, 2)) @ head
+
+
+@pytest.mark.parametrize("how", [*KEYS, "tf.reverse"])
+def test_pixels_that_the_model_prepares_itself_keep_nothing_from_being_pruned(keras, tmp_path, how):
+    expected = caffe(tmp_path / "caffe.h5", how)
+    model = load_keras_file(tmp_path / "caffe.h5")
+    pixels = images().astype(np.float32)
+    np.testing.assert_allclose(np.asarray(model(pixels)), expected, rtol=1e-4, atol=1e-4)
+    own = own_layers(model, outputs="logits")
+    assert (own.uncut, own.unpruned) == (None, None)
+    assert [type(one).__name__ for one in own.model.layers[1:3]] == ["Rescaling", "Conv2D"]
+    np.testing.assert_allclose(np.asarray(own.model(pixels)), expected, rtol=1e-4, atol=1e-4)
+    member = build_whole(own.model, "whole", np.ones(3), np.zeros(3), reverse_channels=False)
+    np.testing.assert_allclose(np.asarray(member((pixels - 128) / 128)), expected, rtol=1e-3, atol=1e-3)
+    channels = find_channels(member)
+    (group,) = channels.prunable
+    assert prune(channels, Choice({group.index: np.arange(8)})).model.get_layer("first").filters == 8
+
+
+def test_pixels_that_the_model_prepares_itself_are_prepared_in_its_baseline_files_too(keras, tmp_path):
+    caffe(tmp_path / "caffe.h5", "x[..., ::-1]")
+    teacher = load_teacher(tmp_path / "caffe.h5")
+    expected = teacher.predict(images())
+    split = ArraySplit(images(), np.zeros(len(images()), np.int64))
+    files = write_baselines(pixels_to_probabilities(teacher), (8, 8), images(), tmp_path / "baseline")
+    for file, tolerance in zip(files, (1e-4, 0.05), strict=True):
+        np.testing.assert_allclose(tflite_probabilities(file, split), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+def test_operations_in_a_nested_model_say_where_they_are_from(keras, tmp_path, package):
+    place = {"module": f"{package}.src.layers.core.tf_op_layer", "registered_name": "TFOpLambda", "build_config": {}}
+    inner = [
+        {**IMAGE, "config": {**IMAGE["config"], "name": "inside"}, "name": "inside"},
+        {**slicing("turned", "inside", KEYS["x[:, :, :, ::-1]"]), **place, "registered_name": "SlicingOpLambda"},
+        {**operation("nn.bias_add", "less", "turned", 0, 0, {"bias": [1.0, 2.0, 3.0]}), **place},
+    ]
+    nested = layer(
+        "Functional", "base", ["image"], layers=inner, input_layers=[["inside", 0, 0]], output_layers=[["less", 0, 0]]
+    )
+    pool = {**layer("GlobalAveragePooling2D", "pool", []), "inbound_nodes": [[["base", 1, 0, {}]]]}
+    model = load_keras_file(written(tmp_path / "nested.h5", [IMAGE, nested, pool], {}))
+    expected = images().mean((1, 2))[:, ::-1] + [1, 2, 3]
+    np.testing.assert_allclose(np.asarray(model(images().astype(np.float32))), expected, rtol=1e-5)
+
+
+def test_other_code_that_pretends_to_be_of_the_old_package_is_refused(tmp_path):
+    strange = {**layer("Dense", "op", ["image"], units=1), "module": "tf_keras.src.layers.core.tf_op_layer"}
+    with pytest.raises(InputError) as caught:
+        check_keras_file(written(tmp_path / "old.h5", [IMAGE, strange], {}))
+    assert caught.value.code == "teacher.custom_objects"
+
+
 def test_what_hard_sigmoid_is_behind_can_be_pruned(keras2):
     own = own_layers(load_keras_file(keras2 / "hard.h5"), outputs="logits")
     assert (own.uncut, own.unpruned) == (None, None)
@@ -182,10 +282,9 @@ UNKNOWN = {
     "tf.math.divide": operation("math.divide", "op", *with_y("image", 0.0)),
     "tf.math.multiply": operation("math.multiply", "op", *with_y("image", [[1.0, 2.0], [3.0, 4.0]])),
     "tf.nn.relu6": operation("nn.relu6", "op", "image", 0, 0, {"features": 1}),
-    "tf.__operators__.getitem": {
-        **operation("__operators__.getitem", "op", "image", 0, 0, {"slice_spec": {"start": None}}),
-        "class_name": "SlicingOpLambda",
-    },
+    "tf.__operators__.getitem": slicing("op", "image", [ELLIPSIS, {**ALL, "stop": 2}]),
+    "tf.reverse": operation("reverse", "op", "image", 0, 0, {"axis": [1, 2], "name": None}),
+    "tf.nn.bias_add": operation("nn.bias_add", "op", "image", 0, 0, {"bias": [1.0] * 8, "data_format": "NCHW"}),
     "tf.add": {
         **operation("add", "op"),
         "inbound_nodes": [list(with_y("image", 1.0)), list(with_y("image", 2.0))],

@@ -6,6 +6,9 @@ import json
 import platform
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,12 @@ from click.testing import CliRunner
 from learn2compress.cli import main
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.dataset import load_dataset
-from learn2compress.inputs.model_files.black_box import Names
+from learn2compress.inputs.model_files import onnx_file as onnx_file_module
+from learn2compress.inputs.model_files import tflite_file
+from learn2compress.inputs.model_files.black_box import Names, box_runner
 from learn2compress.inputs.model_files.graph_safety import DENIED
-from learn2compress.inputs.model_files.kinds import check_model_file
+from learn2compress.inputs.model_files.kinds import check_model_file, load_model_file
+from learn2compress.inputs.model_files.ports import ImageForm, Port
 from learn2compress.inputs.teacher import load_teacher
 
 SIZE = 8
@@ -167,6 +173,77 @@ def test_every_kind_of_file_teaches(keras, tf, dataset, tmp_path, name):
     expected = np.exp(means) / np.exp(means).sum(1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, atol=0.03 if "int8" in name else 1e-3)
     assert load_teacher(path, dataset=dataset, preprocess="raw").fingerprint == teacher.fingerprint
+
+
+ASKED = {
+    "one at a time": lambda k, tf, t: tflite(k, tf, t / "m.tflite"),
+    "two at a time": lambda k, tf, t: tflite(k, tf, t / "m.tflite", batch=2),
+    "any number": lambda k, tf, t: tflite(k, tf, t / "m.tflite", batch=None),
+    "onnx, one at a time": lambda k, tf, t: onnx_file(t / "m.onnx", (1, 3, SIZE, SIZE)),
+}
+
+
+@pytest.fixture
+def met(monkeypatch):
+    """Two threads in which files are run, each of which goes on only when the other is there."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    meeting = threading.Barrier(2)
+    own_interpreters, own_session = tflite_file._Interpreters.__call__, onnxruntime.InferenceSession
+
+    def interpreters(self, stored):
+        meeting.wait(20)
+        return own_interpreters(self, stored)
+
+    class Session(own_session):
+        def run(self, *args):
+            meeting.wait(20)
+            return super().run(*args)
+
+    monkeypatch.setattr(tflite_file, "usable_cores", lambda: 2)
+    monkeypatch.setattr(onnx_file_module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(tflite_file._Interpreters, "__call__", interpreters)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    return meeting
+
+
+def one_at_a_time(silenced):
+    """The terminal belongs to the process: two threads that silence it at once may leave it so."""
+    inside = threading.Lock()
+
+    @contextmanager
+    def alone():
+        assert inside.acquire(blocking=False)
+        time.sleep(0.05)
+        with silenced():
+            yield
+        inside.release()
+
+    return alone
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_file_is_asked_in_several_threads_and_answers_in_order(keras, tf, tmp_path, met, monkeypatch, name):
+    monkeypatch.setattr(tflite_file, "silenced", one_at_a_time(tflite_file.silenced))
+    box = load_model_file(ASKED[name](keras, tf, tmp_path), Names())
+    images = colours(40)[0].astype(np.float32)
+    means = images.mean((1, 2)) / 20
+    expected = np.exp(means) / np.exp(means).sum(1, keepdims=True)
+    np.testing.assert_allclose(box.run(images), expected, atol=1e-3)
+
+
+def test_of_what_goes_wrong_in_several_threads_the_first_is_told():
+    def call(stored):
+        if stored[0, 0, 0, 0] >= 3:
+            raise ValueError(f"image {stored[0, 0, 0, 0]:.0f}")
+        return stored[:, 0, 0]
+
+    form = ImageForm((1, 1), 3, False, 1, Port("picture", (1, 1, 1, 3), "float32"))
+    run = box_runner(call, form, "m", threads=4)
+    images = np.arange(40, dtype=np.float32)[:, None, None, None] * np.ones(3, np.float32)
+    with pytest.raises(InputError, match="image 3") as caught:
+        run(images)
+    assert caught.value.code == "teacher.call_failed"
+    np.testing.assert_array_equal(run(images[:3]), images[:3, 0, 0])
 
 
 def layered(tf, folder, layout, blocks=False):

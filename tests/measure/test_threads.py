@@ -21,7 +21,7 @@ from learn2compress.inputs.model_files.tflite_file import load_tflite
 from learn2compress.measure import accuracy
 from learn2compress.measure.accuracy import tflite_probabilities
 from learn2compress.measure.host import environment
-from learn2compress.measure.runner import FileTeacher
+from learn2compress.measure.labeller import FileTeacher
 
 CORES = 2
 

@@ -11,9 +11,12 @@ from learn2compress.core.units import duration_seconds
 from learn2compress.plan.budget import (
     FEWEST_STEPS,
     LEAST_TRIAL_SECONDS,
+    MOST_DOUBTFUL,
     MOST_EPOCHS,
     MOST_VIEWS,
+    REHEARSAL_SECONDS,
     SOFT_LABEL_SHARE,
+    affordable_doubtful,
     affordable_steps,
     affordable_views,
     fewest_steps_seconds,
@@ -112,3 +115,16 @@ def test_a_trial_lasts_long_enough_to_tell_something_and_takes_a_small_part_of_t
 def test_a_budget_is_spent_where_less_than_a_tenth_is_left(budget: float, over: float) -> None:
     assert is_spent(budget, budget * (0.099 - over))
     assert not is_spent(budget, budget * (0.101 + over))
+
+
+@given(budget=st.floats(30, 1e6))
+def test_looking_at_doubtful_members_takes_a_small_part_of_the_budget(budget: float) -> None:
+    tries = affordable_doubtful(budget)
+    assert 0 <= tries <= MOST_DOUBTFUL
+    assert REHEARSAL_SECONDS * tries <= 0.02 * budget
+    assert (tries == 0) == (0.02 * budget < REHEARSAL_SECONDS)
+
+
+def test_in_a_minute_no_doubtful_member_is_looked_at_and_by_default_some_are() -> None:
+    assert affordable_doubtful(60) == 0
+    assert 1 < affordable_doubtful(duration_seconds(str(Recipe().budget))) < affordable_doubtful(3600)

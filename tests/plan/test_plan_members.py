@@ -46,7 +46,6 @@ def ladders(draw: st.DrawFn) -> list[Candidate]:
     return found
 
 
-NONE = "Nothing was trained."
 LADDER = [candidate(n, 10_000 * n, 10**6 * n) for n in range(1, 41)]
 targets = st.lists(
     st.one_of(
@@ -206,9 +205,9 @@ def test_a_bound_below_the_smallest_candidate_is_refused_with_what_is_possible(
         choose_members(LADDER, parsed([text]), 3, 360_000)
     assert caught.value.code == "targets.out_of_reach"
     assert caught.value.what == (
-        f"The target {text} can't be met: the smallest member that can be built here has {has}. {NONE}"
+        f"The target {text} can't be met: the smallest member that can be built here has {has}."
     )
-    assert f"ask for at least {enough} " in caught.value.fix
+    assert f"ask for at least {enough}, " in caught.value.fix
     assert caught.value.excess == pytest.approx(excess)
     assert largest_within(LADDER, Target.parse(enough)).spec.name == "w1"
 
@@ -224,7 +223,7 @@ def test_bounds_that_can_be_kept_one_by_one_and_not_together_are_refused_with_th
     assert error.code == "targets.out_of_reach"
     assert error.what == (
         "No member that can be built here is within size<=20KB and macs<=2M at once: the nearest, w2, has "
-        f"size 23.5 kB, off by 3.46 kB; 2.2 M MACs, off by 200 k MACs. {NONE}"
+        "size 23.5 kB, off by 3.46 kB; 2.2 M MACs, off by 200 k MACs."
     )
     assert error.fix == "ask for size<=23.5KB and macs<=2.2M or so."
     assert error.excess == pytest.approx(0.1728 + 0.1)
@@ -242,6 +241,31 @@ def test_the_nearest_member_may_be_of_other_proportions() -> None:
     thin, flat, near = candidate(1, 10_000, 9 * 10**6), candidate(2, 90_000, 10**6), candidate(3, 21_000, 2 * 10**6)
     with pytest.raises(TargetsUnmetError, match="the nearest, w3, has size 21 kB, off by 1 kB; 2 M MACs"):
         choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6, [near])
+
+
+@given(found=ladders(), texts=targets, count=st.integers(1, 5))
+def test_the_nearest_are_taken_where_nothing_is_within_the_bounds_and_only_there(
+    found: list[Candidate], texts: list[str], count: int
+) -> None:
+    asked = parsed(texts)
+    chosen = choose_members(found, asked, count, 1e5, nearest=True)
+    by_text = {target.text: target for target in asked}
+    assert all(within(c, by_text[text]) for c in chosen for text in c.spec.targets)
+    kept = [t for t in asked if t.metric in ("size", "macs") and any(within(c, t) for c in found)]
+    try:
+        assert [c.cost for c in choose_members(found, asked, count, 1e5)] == [c.cost for c in chosen]
+    except TargetsUnmetError:
+        # A set of bounds is beyond all; the smallest is nearest to it.
+        assert min(found, key=lambda c: c.cost.size_bytes).cost in [c.cost for c in chosen]
+        kept = []
+    assert {t.text for t in kept} <= {text for c in chosen for text in c.spec.targets} or kept == []
+
+
+def test_the_nearest_member_says_which_bounds_it_keeps() -> None:
+    thin, flat = candidate(1, 10_000, 3 * 10**6), candidate(2, 90_000, 10**6)
+    (chosen,) = choose_members([thin, flat], parsed(["size<=20KB", "macs<=2M"]), 1, 1e6, nearest=True)
+    assert chosen.cost == thin.cost
+    assert chosen.spec.targets == ("size<=20KB",)
 
 
 @given(
@@ -272,7 +296,7 @@ def test_a_member_is_within_a_measured_bound() -> None:
     timed = [replace(c, cost=replace(c.cost, latency_ms=c.cost.macs / 1e7)) for c in LADDER]
     (large, small) = choose_members(timed, parsed(["latency<=2.05ms", "size<=300KB", "size<=40KB"]), 2, 1e6)
     assert (large.spec.channels, small.spec.channels) == ((20,), (4,))
-    with pytest.raises(TargetsUnmetError, match=r"has latency 0\.1 ms, 2 times that\. Nothing") as caught:
+    with pytest.raises(TargetsUnmetError, match=r"has latency 0\.1 ms, 2 times that\.") as caught:
         choose_members(timed, parsed(["latency<=50us"]), 1, 1e6)
     assert "latency<=0.1ms" in caught.value.fix
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -350,3 +352,28 @@ def test_a_recipe_names_the_measures_that_there_are() -> None:
     from learn2compress.train.importance import MEASURES
 
     assert set(get_args(Importance)) == set(MEASURES)
+
+
+def test_the_order_is_judged_once_where_it_is_kept(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from learn2compress.sources import prunings
+
+    assert source.order.removals
+    kept: dict[str, str] = {}
+
+    def recall(key: str, find_out: Any) -> Any:
+        if key not in kept:
+            kept[key] = json.dumps(find_out())
+        return json.loads(kept[key])
+
+    monkeypatch.setattr(prunings.TeacherPrunings, "_judged_order", lambda self: source.order)
+    made = prunings.TeacherPrunings(source._teacher, source._dataset, "asked for", recall=recall)
+    assert made.order == source.order
+    assert any(removal.block for removal in made.order.removals)
+    monkeypatch.setattr(prunings.TeacherPrunings, "_judged_order", lambda self: pytest.fail("judged again"))
+    again = prunings.TeacherPrunings(source._teacher, source._dataset, "asked for", recall=recall)
+    assert again.order == source.order
+    assert [candidate.spec for candidate in again.candidates()] == [c.spec for c in source.candidates()]
+    smaller = replace(source._dataset, train=source._dataset.train.subset(np.arange(40)))
+    other = prunings.TeacherPrunings(source._teacher, smaller, "asked for", recall=recall)
+    with pytest.raises(pytest.fail.Exception, match="judged again"):
+        _ = other.order

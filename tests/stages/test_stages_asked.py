@@ -106,6 +106,11 @@ def test_a_full_disk_and_used_up_memory_are_named_with_the_way_on(tmp_path: Path
     assert "same command again" in caught.value.fix
 
 
+def test_of_a_copy_that_finds_the_disk_full_the_file_is_named_that_was_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="new could not be written"), legible_failures(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device", "old", None, "new")
+
+
 @pytest.mark.parametrize(("error", "code"), FAILURES)
 def test_so_they_are_by_the_process_that_trains_on_another_backend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
@@ -181,20 +186,36 @@ def test_a_process_warns_of_the_one_before_it_that_was_killed(
         assert "memory may have run out" in event.message
 
 
-@pytest.mark.parametrize(("stage", "of_the_data"), [("inputs", True), ("joint training", False), ("plan", False)])
-def test_what_memory_may_have_run_out_for_decides_what_is_advised(
-    tmp_path: Path, stage: str, of_the_data: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("stage", "advised"),
+    [
+        ("inputs", "class folders or TFRecords"),
+        ("plan", ""),
+        ("trial", "batch_size=16"),
+        ("joint training", "batch_size=16"),
+        ("quantization-aware training", "batch_size=16"),
+        ("export", ""),
+    ],
+)
+def test_what_memory_may_have_run_out_for_decides_what_is_advised(tmp_path: Path, stage: str, advised: str) -> None:
     events: list[Event] = []
-    run = Checkpoints(tmp_path)
+    work = tmp_path / "checkpoints"
+    plan = work / "chosen" / "cuts" / "plan.json"
+    plan.parent.mkdir(parents=True)
+    plan.write_text('{"kind": "cuts", "settings": {"batch_size": 32}}')
+    run = Checkpoints(work)
     run.killed_at = stage
     tell_of_earlier(run, Progress(events.append))
     ((_, message),) = [(event.kind, event.message) for event in events]
-    assert ("class folders or TFRecords" in message) is of_the_data
-    assert ("batch" in message) is not of_the_data
+    for words in ("class folders or TFRecords", "batch_size=16"):
+        assert (words in message) is (words == advised)
     with pytest.raises(InputError) as caught, legible_failures(tmp_path):
         raise MemoryError
     assert "class folders or TFRecords" in caught.value.fix
+    assert f"l2c compress --resume --out {tmp_path} --set training.batch_size=16" in caught.value.fix
+    # Where this process has taken smaller ones already, it need not be told to.
+    tell_of_earlier(run, Progress(events.append), batch_size=16)
+    assert "batch" not in events[-1].message
 
 
 @pytest.mark.parametrize(

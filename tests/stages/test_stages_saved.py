@@ -20,7 +20,7 @@ SIDE = 16
 
 @pytest.fixture(scope="module")
 def plans(bright: Callable[[int], Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    from learn2compress.stages.planning import plan_families
+    from learn2compress.stages.planning import Planning, plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
     teacher: Any = SimpleNamespace(
@@ -28,7 +28,7 @@ def plans(bright: Callable[[int], Any], tmp_path_factory: pytest.TempPathFactory
     )
     options = Options.of(Recipe.model_construct(budget="1m", route="fresh", students=1))
     folder = tmp_path_factory.mktemp("plans")
-    return plan_families(IMAGE_CLASSIFICATION, teacher, bright(SIDE), options, folder, SILENT)
+    return plan_families(Planning(IMAGE_CLASSIFICATION, teacher, bright(SIDE), options, folder, SILENT))
 
 
 def never() -> list[Any]:

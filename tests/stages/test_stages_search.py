@@ -46,7 +46,7 @@ def test_a_member_for_smaller_images_is_found_and_finished(
     from learn2compress.measure.accuracy import accuracy_of
     from learn2compress.stages import search as module
     from learn2compress.stages.files import ready_to_write
-    from learn2compress.stages.planning import Plan, plan_families
+    from learn2compress.stages.planning import Plan, Planning, plan_families
     from learn2compress.stages.saved import recalled_plans
     from learn2compress.stages.search import Lookout, Search
     from learn2compress.stages.training import Training
@@ -65,7 +65,7 @@ def test_a_member_for_smaller_images_is_found_and_finished(
         "targets": ["size<=30KB", "accuracy>=0.6"],
     }
     options = Options.of(Recipe(**asked, training=TrainingRecipe(joint_steps=40, quantization_steps=4)))
-    (plan,) = plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT)
+    (plan,) = plan_families(Planning(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, SILENT))
     # Of smaller members there is another test.
     plan = replace(plan, spares=tuple(spare for spare in plan.spares if spare.spec.same_layers(plan.specs[0])))
     assert [spare.spec.input_size for spare in plan.spares] == [(SMALLER, SMALLER)]

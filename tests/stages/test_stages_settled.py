@@ -57,11 +57,13 @@ def dataset(bright: Callable[[int], Any]) -> Any:
 
 
 def planned(recipe: Recipe, dataset: Any, folder: Path, progress: Progress = SILENT) -> Any:
+    from learn2compress.stages.planning import Planning
     from learn2compress.stages.settled import plans_for
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
     teacher: Any = Bright()
-    (plan,) = plans_for(IMAGE_CLASSIFICATION, teacher, dataset, Options.of(recipe), folder, progress)
+    planning = Planning(IMAGE_CLASSIFICATION, teacher, dataset, Options.of(recipe), folder, progress)
+    (plan,) = plans_for(planning)
     return plan
 
 

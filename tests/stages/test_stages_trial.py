@@ -53,11 +53,11 @@ def planned(
     students: int = 2,
     progress: Progress = SILENT,
 ) -> list[Any]:
-    from learn2compress.stages.planning import plan_families
+    from learn2compress.stages.planning import Planning, plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
 
     options = Options.of(Recipe.model_construct(budget=budget, route=route, students=students))
-    return plan_families(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, progress)
+    return plan_families(Planning(IMAGE_CLASSIFICATION, teacher, dataset, options, tmp_path, progress))
 
 
 def test_a_short_budget_plans_one_source_and_the_default_one_all(teacher: Any, dataset: Any, tmp_path: Any) -> None:

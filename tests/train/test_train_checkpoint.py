@@ -17,6 +17,7 @@ from learn2compress.train import checkpoint as checkpoints
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.family import joint_training
+from learn2compress.train.fit import Trained
 from learn2compress.train.quantize import quantization_aware_training, quantization_ready
 from learn2compress.train.settings import SETTINGS
 from learn2compress.train.soft_labels import soft_labels
@@ -181,3 +182,11 @@ def test_training_that_diverged_leaves_a_place_to_go_on_from(
     assert run.steps == STEPS
     for one, other in zip(arrays(whole), arrays(members), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_a_finished_training_tells_its_own_batch_size_where_the_run_goes_on_with_smaller_ones(
+    batches: LabelledViews,
+) -> None:
+    ended = Trained(40, 40 / len(batches), 10.0, batches.batch_size)
+    again = Trained.of(ended.reached(), LabelledViews(batches.views, batches.soft, 8, 0))
+    assert again == ended

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
+from learn2compress.stages.failures import legible_failures
 from learn2compress.train import soft_labels as module
 from learn2compress.train.soft_labels import TOP_K, soft_labels
 from learn2compress.train.views import Views, ViewSpec
@@ -274,3 +275,20 @@ def test_when_the_disk_is_too_small_the_teacher_is_not_asked(
         ask(teacher, Huge(split(IMAGES), SPEC), tmp_path)
     assert caught.value.code == "disk.full"
     assert teacher.images == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_of_soft_labels_is_the_one_that_they_lie_on(
+    split: Split, counting_teacher: Teacher, tmp_path: Path
+) -> None:
+    teacher, views = counting_teacher(), Views(split(IMAGES), SPEC)
+    folder = tmp_path / "cache" / module._key(teacher, views, teacher.classes)
+    folder.mkdir(parents=True)
+    shard = folder / f"{views.name(0)}.part"
+    shard.symlink_to("/dev/full")
+    with pytest.raises(InputError) as caught, legible_failures(tmp_path / "family"):
+        ask(teacher, views, tmp_path / "cache")
+    assert caught.value.code == "disk.full"
+    assert f"{shard} could not be written" in caught.value.what
+    shard.unlink()
+    assert ask(counting_teacher(), views, tmp_path / "cache")[1] == 2

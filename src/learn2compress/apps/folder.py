@@ -20,6 +20,7 @@ from learn2compress.core.folder import not_writable
 from learn2compress.core.paths import at_home
 from learn2compress.core.units import milliseconds, percent
 from learn2compress.export.conformance import Finding, ml_kit_findings
+from learn2compress.stages.failures import failure_in_words
 
 Files = dict[str, str]
 # Of a picture, in pixels: ML Kit refuses smaller ones, whatever the model takes.
@@ -98,8 +99,8 @@ def export(folder: str | Path, member: str, to: str, out: str | Path | None = No
         out: folder to write, new or empty; by default `MEMBER-TO` where one stands.
 
     Raises:
-        InputError: `export.target`, `export.type`, `member.unknown`, `family.*`, `out.*`, `tflite.*`, `micro.*`;
-            nothing was written.
+        InputError: `export.target`, `export.type`, `member.unknown`, `family.*`, `out.*`, `disk.full`, `tflite.*`,
+            `micro.*`; nothing was written.
     """
     if to not in TARGETS:
         raise InputError("export.target", f"There is no code for {to!r}.", f"use one of {', '.join(TARGETS)}.")
@@ -182,7 +183,7 @@ def _write(place: Path, files: Files, model: AppModel, assets: str) -> None:
             else:
                 staging.replace(place)
     except OSError as error:
-        raise not_writable(place, error.strerror) from error
+        raise failure_in_words(error, place=place) or not_writable(place, error.strerror) from error
     finally:
         for path in made:
             with suppress(OSError):  # something is in it

@@ -17,6 +17,7 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 # Names the stage under way; every orderly end of a process takes it away.
 AT_WORK = "at-work"
+EARLY = "early.json"
 # Raised when what a checkpoint holds is read otherwise than before.
 FORMAT = 1
 
@@ -92,6 +93,24 @@ class Checkpoints:
             self.keep()
         return self._known[key]
 
+    def recall_early(self, key: str, find_out: Callable[[], T]) -> T:
+        """As `recall`, of what is no reason to keep a run.
+
+        It is there after a kill; a run that ends otherwise and knows nothing else takes it along.
+
+        Args:
+            key: names all that the answer follows from but the recipe.
+            find_out: gives what JSON can hold.
+        """
+        path = self.folder / EARLY
+        known: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            known = json.loads(path.read_text(encoding="utf-8"))
+        if key not in known:
+            known = {key: json.loads(json.dumps(find_out()))}
+            write_whole(path, json.dumps(known).encode())
+        return known[key]
+
     def note(self, key: str, value: Any) -> None:
         """Lays something by, to be kept with the next that is."""
         self._known[key] = value
@@ -124,11 +143,22 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside, an `OSError` that names no file gets this path: one of a disk that is full while a file is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Writes a file such that after a crash at any moment the old content or the new is there, never a part."""
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        with naming(path), part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

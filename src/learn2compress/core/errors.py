@@ -43,7 +43,8 @@ class InputError(L2CError):
 class TargetsUnmetError(L2CError):
     """No member satisfies what was asked for.
 
-    `targets.unmet`: the nearest family was written. `targets.out_of_reach`: none can be built, whatever is trained.
+    `targets.unmet`: the nearest family was written. `targets.out_of_reach`, within planning: nothing that a source of
+    members can build is within the bounds, whatever is trained.
 
     Attributes:
         excess: by what share of the bounds the nearest member is beyond them, summed; infinite where it is not told.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from learn2compress.core.checkpoints import AT_WORK, CHECKPOINTS, STATE, Checkpoints
+from learn2compress.core.checkpoints import AT_WORK, CHECKPOINTS, EARLY, STATE, Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import MANIFEST
 from learn2compress.core.paths import at_home
@@ -23,6 +23,7 @@ _PUBLISHING = "publishing"
 _LOCK = "lock"
 # Tells our checkpoints from a folder of that name that someone else made.
 _MARK = ".learn2compress"
+_COMMENT = "What the unfinished run in this folder was asked to do."
 
 
 def check_folder(out: str | Path, needed_bytes: int = LEAST_FREE_BYTES) -> Path:
@@ -78,7 +79,9 @@ def unfinished(folder: Path) -> Path | None:
 
 
 @contextmanager
-def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
+def run_folder(
+    folder: Path, recipe: Recipe, changeable: Callable[[Path], Collection[str]] = lambda work: ()
+) -> Iterator[Checkpoints]:
     """The checkpoints of this run, new or gone on with; when the block ends well, the family moves to its place.
 
     After an error, what was reached stays, to go on from; a run that had reached nothing leaves nothing. A family
@@ -87,6 +90,8 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
     Args:
         folder: from `check_folder`.
         recipe: what is asked for.
+        changeable: function (folder of the checkpoints) -> keys of the recipe that may be others than when the run
+            began.
 
     Raises:
         InputError: `out.not_writable`; `run.unfinished` where an unfinished run with another recipe lies there,
@@ -111,10 +116,14 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
     try:
         begun = unfinished(folder)
         if begun is not None and (work / STATE).is_file():
-            _check_same(folder, Recipe.compose(begun), recipe)
+            before = Recipe.compose(begun)
+            _check_same(folder, before, recipe, changeable(work))
+            if recipe.differences(before):
+                recipe.write(begun, _COMMENT)
         else:
-            _empty(work)  # of a run that was killed in its first or its last moment
-            recipe.write(work / RECIPE, "What the unfinished run in this folder was asked to do.")
+            # Of a run that was killed in its first or its last moment. What it found out first is true of the same.
+            _empty(work, EARLY if _is_same(begun, recipe) else "")
+            recipe.write(work / RECIPE, _COMMENT)
         checkpoints = None
         try:
             checkpoints = Checkpoints(work)
@@ -136,14 +145,21 @@ def run_folder(folder: Path, recipe: Recipe) -> Iterator[Checkpoints]:
         lock.release()
 
 
-def _check_same(folder: Path, begun: Recipe, recipe: Recipe) -> None:
-    differences = recipe.differences(begun)
+def _check_same(folder: Path, begun: Recipe, recipe: Recipe, changeable: Collection[str]) -> None:
+    differences = [line for line in recipe.differences(begun) if line.partition(": ")[0] not in changeable]
     if differences:
         raise InputError(
             "run.unfinished",
             f"{folder} holds an unfinished run that was asked for other things ({'; '.join(differences)}).",
             f"--resume without these options goes on with it; to drop it, delete {folder / CHECKPOINTS}.",
         )
+
+
+def _is_same(begun: Path | None, recipe: Recipe) -> bool:
+    try:
+        return begun is not None and not recipe.differences(Recipe.compose(begun))
+    except InputError:  # it can't be read
+        return False
 
 
 def _publish(checkpoints: Checkpoints, folder: Path) -> None:
@@ -174,9 +190,9 @@ def _discard(work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _empty(work: Path) -> None:
+def _empty(work: Path, spared: str = "") -> None:
     for path in work.iterdir():
-        if path.name not in (_LOCK, _MARK, AT_WORK):
+        if path.name not in (_LOCK, _MARK, AT_WORK, spared):
             _remove(path)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.precision import INTEGER, FileFormat, file_formats
-from learn2compress.core.recipe import Recipe, TrainingRecipe, ViewsRecipe
+from learn2compress.core.recipe import Recipe
 from learn2compress.core.target import Target
 from learn2compress.core.units import duration_seconds
 
@@ -39,16 +39,6 @@ class Options:
     budget_seconds: float
     input_size: tuple[int, int] | None
     formats: tuple[FileFormat, ...]
-
-    @property
-    def views(self) -> ViewsRecipe:
-        """The section of the recipe."""
-        return self.recipe.views
-
-    @property
-    def training(self) -> TrainingRecipe:
-        """The section of the recipe."""
-        return self.recipe.training
 
     @property
     def mixed(self) -> bool:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, Framing
 from learn2compress.core.paths import at_home
-from learn2compress.core.plan_recipe import PlanRecipe
+from learn2compress.core.plan_recipe import MemberRecipe, PlanRecipe
 from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
 
 RECIPE = "recipe.toml"
@@ -277,7 +277,7 @@ def _set(values: dict[str, Any], setting: str) -> None:
             "write for example --set training.peak=0.02.",
         )
     if key not in keys():
-        raise _unknown(key, "--set")
+        raise _unknown(key, "--set", keys())
     *sections, last = key.split(".")
     for section in sections:
         inner = values.get(section, {})
@@ -289,8 +289,7 @@ def _set(values: dict[str, Any], setting: str) -> None:
         values[last] = text  # a word without quotes, as one types it in a shell
 
 
-def _unknown(key: str, where: str) -> InputError:
-    known = keys()
+def _unknown(key: str, where: str, known: Sequence[str]) -> InputError:
     # A key may be looked for without its section.
     short = {name.rpartition(".")[2]: name for name in known}
     near = difflib.get_close_matches(key, [*known, *short], n=1, cutoff=0.5)
@@ -299,14 +298,18 @@ def _unknown(key: str, where: str) -> InputError:
 
 
 def _explained(error: ValidationError, file: str) -> InputError:
-    """The first of the mistakes, in words."""
-    mistake = error.errors()[0]
+    """One of the mistakes, in words: a key that is not known, which may be why another is missing; else the first."""
+    mistakes = error.errors()
+    mistake = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
     # A union's branches are named behind the key, as in budget.str.
     path = [str(part) for part in mistake["loc"]]
     key = ".".join(path)
     where = f"The recipe {file}" if file else "The recipe"
     if mistake["type"] == "extra_forbidden":
-        return _unknown(key, where)
+        if path[:-2] == ["plan", "members"]:
+            of_member = f"{where}, member {int(path[-2]) + 1} of [[plan.members]],"
+            return _unknown(path[-1], of_member, tuple(MemberRecipe.model_fields))
+        return _unknown(key, where, keys())
     while path and ".".join(path) not in keys():
         path.pop()
     name = ".".join(path) or key

@@ -9,12 +9,13 @@ from decimal import Decimal
 
 from learn2compress.core.errors import InputError
 
+# Units are spelled here as people type them; they are read in small letters and in capitals alike.
 # Decimal prefixes, as file managers and stores quote sizes; KiB and MiB are there for who means them.
-BYTES: dict[str, float] = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+BYTES: dict[str, float] = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 COUNTS: dict[str, float] = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 # Without a unit, 20 would be seconds for some and minutes for others.
-SECONDS: dict[str, float] = {"S": 1, "SEC": 1, "M": 60, "MIN": 60, "H": 3600}
-MILLISECONDS: dict[str, float] = {"": 1, "US": 1e-3, "MS": 1, "S": 1e3}
+SECONDS: dict[str, float] = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+MILLISECONDS: dict[str, float] = {"": 1, "us": 1e-3, "ms": 1, "s": 1e3}
 FRACTIONS: dict[str, float] = {"": 1, "%": 1e-2}
 
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
@@ -27,8 +28,9 @@ def quantity(text: str, units: Mapping[str, float], what: str, example: str) -> 
         InputError: `units.malformed` when the text is no number with one of the units.
     """
     match = _QUANTITY.fullmatch(text)
-    unit = match.group(2).upper() if match else ""
-    if match is None or unit not in units:
+    in_small = {unit.lower(): size for unit, size in units.items()}
+    unit = match.group(2).lower() if match else ""
+    if match is None or unit not in in_small:
         known = ", ".join(u for u in units if u)
         raise InputError(
             "units.malformed",
@@ -36,7 +38,7 @@ def quantity(text: str, units: Mapping[str, float], what: str, example: str) -> 
             f"write it like {example} (units: {known}).",
         )
     # In floats 64.1 * 1000 is a little less than 64100, and what takes just that would be beyond it.
-    return float(Decimal(match.group(1)) * Decimal(str(units[unit])))
+    return float(Decimal(match.group(1)) * Decimal(str(in_small[unit])))
 
 
 def duration_seconds(text: str) -> float:

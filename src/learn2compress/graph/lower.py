@@ -16,6 +16,7 @@ from learn2compress.graph.calls import Graph, kind_of, read_graph, rebuild, twin
 from learn2compress.graph.lower_layers import LAYERS
 from learn2compress.graph.lower_operations import OPERATIONS
 from learn2compress.graph.lowering import Lowered, Lowering, set_weights, settings_of
+from learn2compress.graph.reversals import needless_reversals
 
 
 def lowered(model: Any) -> keras.Model:
@@ -28,11 +29,27 @@ def lowered(model: Any) -> keras.Model:
         UnreadableGraphError: a part of it is code.
     """
     graph = _apart(read_graph(model))
-    lowering = Lowering(graph)
+    lowering = Lowering(graph, *needless_reversals(graph))
     copy, _ = rebuild(graph, graph.calls, lambda operation: _lowered_form(lowering, graph, operation))
     for fill in lowering.fills:
         fill()
     return copy
+
+
+def without_reversals(model: Any) -> Any:
+    """A model that answers the same and turns no channels around that convolutions can take as they come.
+
+    TensorFlow's converter gives what `keras.ops.flip` becomes another scale than what it takes, and LiteRT only moves
+    the numbers: an integer file of it would answer something else.
+
+    Args:
+        model: any; one without such a reversal, or whose graph can't be read or copied, stays as it is.
+    """
+    try:
+        gone, _ = needless_reversals(read_graph(model))
+        return lowered(model) if gone else model
+    except (TypeError, ValueError):
+        return model
 
 
 def _apart(graph: Graph) -> Graph:

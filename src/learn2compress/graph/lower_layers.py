@@ -210,6 +210,19 @@ def _center_crop(lowering: Lowering, layer: Any, name: str) -> Lowered | None:
     return window(lowering, name, size, (rows, columns))
 
 
+def _rescaling(lowering: Lowering, layer: Any, name: str) -> Lowered | None:
+    """Numbers by the channel, for channels that come the other way round now."""
+    if not lowering.is_turned(layer):
+        return None
+    turned = {key: _turned(getattr(layer, key)) for key in ("scale", "offset")}
+    rescaling: Lowered = layers.Rescaling.from_config({**settings_of(layer, name), **turned})
+    return rescaling
+
+
+def _turned(numbers: Any) -> Any:
+    return np.asarray(numbers, float).reshape(-1)[::-1].tolist() if np.size(numbers) > 1 else numbers
+
+
 def _stochastic_depth(lowering: Lowering, layer: Any, name: str) -> Lowered:
     dropout: Lowered = layers.Dropout(layer.drop_path_rate, noise_shape=(None, 1, 1, 1), name=name)
     return dropout
@@ -249,6 +262,7 @@ LAYERS: dict[str, Rule] = {
     "Resizing": _resizing,
     "CenterCrop": _center_crop,
     "CustomScaleLayer": _scaled_sum,
+    "Rescaling": _rescaling,
     "StochasticDepth": _stochastic_depth,
     **dict.fromkeys(ONLY_IN_TRAINING, _nothing),
 }

@@ -121,8 +121,18 @@ def _operation_clip(lowering: Lowering, operation: Any, name: str) -> Lowered | 
     return relu
 
 
+def _operation_flip(lowering: Lowering, operation: Any, name: str) -> Lowered | None:
+    return _as_it_comes if lowering.is_gone(operation) else None
+
+
+def _as_it_comes(x: Any, key: Any = None) -> Any:
+    return x
+
+
 def _operation_get_item(lowering: Lowering, operation: Any, name: str) -> Lowered:
     """Rows and columns at steps (`x[:, 1:-1, ::2]`)."""
+    if lowering.is_gone(operation):
+        return _as_it_comes
     plain = lowering.same(operation, name)
 
     # The names are Keras'.
@@ -174,5 +184,6 @@ OPERATIONS: dict[str, Rule] = {
     "Transpose": _operation_transpose,
     "Clip": _operation_clip,
     "Concatenate": _operation_concatenate,
+    "Flip": _operation_flip,
     "GetItem": _operation_get_item,
 }

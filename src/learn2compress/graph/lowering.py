@@ -25,11 +25,17 @@ def set_weights(layer: Any, weights: list[Any]) -> None:
 
 
 class Lowering:
-    """Names, copies and weights for the layers of one lowered graph, and what rules ask of the graph."""
+    """Names, copies and weights for the layers of one lowered graph, and what rules ask of the graph.
 
-    def __init__(self, graph: Graph) -> None:
+    Args:
+        graph: what is lowered.
+        gone, turned: see `reversals.needless_reversals`.
+    """
+
+    def __init__(self, graph: Graph, gone: frozenset[int], turned: frozenset[int]) -> None:
         self.fills: list[Callable[[], None]] = []
         self._graph = graph
+        self._gone, self._turned = gone, turned
         inputs = {tensor._keras_history.operation.name for tensor in graph.model.inputs}
         self._taken = inputs | set(graph.layer_names.values())
         self._ends = {id(call.operation) for call in graph.calls if set(call.outputs) & set(graph.outputs)}
@@ -46,7 +52,10 @@ class Lowering:
 
         def fill() -> None:
             if layer.weights:
-                set_weights(twin, weights([np.asarray(weight) for weight in layer.weights]))
+                arrays = [np.asarray(weight) for weight in layer.weights]
+                if self.is_turned(layer):
+                    arrays[0] = arrays[0][:, :, ::-1]  # (h, w, in, out)
+                set_weights(twin, weights(arrays))
 
         # What the user froze stays so only in the user's own model.
         twin.trainable = True
@@ -60,6 +69,14 @@ class Lowering:
             found += "_"
         self._taken.add(found)
         return found
+
+    def is_gone(self, operation: Any) -> bool:
+        """Whether it turns channels around that convolutions behind it take as they come."""
+        return id(operation) in self._gone
+
+    def is_turned(self, operation: Any) -> bool:
+        """Whether it takes channels in the other order than the one it was made for."""
+        return id(operation) in self._turned
 
     def taken(self, operation: Any) -> list[tuple[int | None, ...]]:
         """The shapes of what it takes, at all its calls."""

@@ -62,10 +62,6 @@ class StoredImage(Protocol):
     def size_bytes(self) -> int:
         """What it takes on disk."""
 
-    @property
-    def mtime_ns(self) -> int:
-        """Modification time of the file that it is in."""
-
     def told(self, root: Path) -> str:
         """Its name for people, relative to `root` where it lies below it."""
 
@@ -83,13 +79,12 @@ class ImageFile:
     Attributes:
         path: where it lies.
         facts: what decoding it found out.
-        size_bytes, mtime_ns: of the file.
+        size_bytes: of the file.
     """
 
     path: Path
     facts: Facts
     size_bytes: int
-    mtime_ns: int
 
     def told(self, root: Path) -> str:
         """The path, relative to `root` where the file lies below it."""
@@ -128,8 +123,7 @@ def inspect(path: Path) -> ImageFile:
     Raises:
         Exception: whatever the decoder raises on a damaged file; it may be anything.
     """
-    status = path.stat()
-    return ImageFile(path, facts_of(path), status.st_size, status.st_mtime_ns)
+    return ImageFile(path, facts_of(path), path.stat().st_size)
 
 
 def facts_of(source: Path | BytesIO) -> Facts:

@@ -14,7 +14,7 @@ from PIL import Image
 from learn2compress.core.dataset import Images, Labels
 from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, Framing
-from learn2compress.inputs.decode import StoredImage
+from learn2compress.inputs.decode import Facts, StoredImage
 from learn2compress.inputs.geometry import fitted, pool
 from learn2compress.inputs.looks import SIDE
 from learn2compress.inputs.wording import shortened
@@ -80,13 +80,16 @@ class FolderSplit:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, labels and contents; in large sets, modification times stand for contents."""
+        """SHA-256 over names, labels and contents; in large sets, the looks of the images stand for contents.
+
+        Never the times of files: data that was lost and copied back is the same data.
+        """
         digest = hashlib.sha256()
         by_content = sum(file.size_bytes for file in self._files) <= _HASH_LIMIT_BYTES
         for file, label in zip(self._files, self._labels, strict=True):
             name = file.told(self._root)
             digest.update(f"{name}\0{label}\0{file.size_bytes}\0".encode("utf-8", "surrogateescape"))
-            digest.update(file.content() if by_content else str(file.mtime_ns).encode())
+            digest.update(file.content() if by_content else _seen(file.facts))
             if file.facts.brightest is not None:
                 digest.update(b"\0/257")  # dark ones became 8 bits in another way once: what is kept of that is void
         return digest.hexdigest()
@@ -141,3 +144,8 @@ class FolderSplit:
                 f"{self.told(index)} could be read when the run began and can't be read now ({shortened(error)}).",
                 "leave the images in place while a run is under way, then run the command again.",
             ) from error
+
+
+def _seen(facts: Facts) -> bytes:
+    """What was found out of an image when it was checked, which costs no second look at a large file."""
+    return f"{facts.height}x{facts.width} {facts.format} {facts.mode}\0".encode() + facts.look

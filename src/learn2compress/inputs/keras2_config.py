@@ -83,8 +83,11 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(config)
     for layer in _layers(config):
         if layer["class_name"] in OPERATIONS:
-            layer.update(as_layer(layer) or {})
-        _modernize(layer)
+            said = as_layer(layer) or {}
+            _forget_place(layer)
+            layer.update(said)
+        else:
+            _modernize(layer)
         if _ends_in_hard_sigmoid(layer):
             _say_hard_sigmoid(layer)
     for layer in [config, *_layers(config)]:
@@ -95,10 +98,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
 def _modernize(layer: dict[str, Any]) -> None:
     layer["class_name"] = kind = _RENAMED.get(layer["class_name"], layer["class_name"])
     inner = layer["config"]
-    if str(layer.get("module")).partition(".")[0] == "keras":
-        # Only what stands inside nested models has these, and sends Keras 3 to a reader that expects its own format.
-        for key in ("module", "registered_name", "build_config"):
-            layer.pop(key, None)
+    _forget_place(layer)
     for key in ("input_layers", "output_layers"):
         if isinstance(inner.get(key), list) and len(inner[key]) == 1 and isinstance(inner[key][0], list):
             inner[key] = inner[key][0]  # one tensor, not a list of one
@@ -116,6 +116,13 @@ def _modernize(layer: dict[str, Any]) -> None:
         inner["dtype"] = policy["config"]["name"]
     if kind == "ThresholdedReLU":
         layer["class_name"], inner["threshold"] = "ReLU", inner.pop("theta", 1.0)
+
+
+def _forget_place(layer: dict[str, Any]) -> None:
+    # Only what stands inside nested models has these, and sends Keras 3 to a reader that expects its own format.
+    if str(layer.get("module")).partition(".")[0] in ("keras", "tf_keras"):
+        for key in ("module", "registered_name", "build_config"):
+            layer.pop(key, None)
 
 
 def _ends_in_hard_sigmoid(layer: dict[str, Any]) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceProperty")
+# Where they are from inside nested models, when Keras 2 is the package `tf_keras`: no public name of Keras.
+MODULE = "tf_keras.src.layers.core.tf_op_layer"
 
 # In place of a layer's name: the value that follows is no tensor, but a number.
 _CONSTANT = "_CONSTANT_VALUE"
@@ -21,6 +23,8 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     **dict.fromkeys(("nn.tanh", "math.tanh"), ("Activation", {"activation": "tanh"})),
 }
 _SPELLINGS = {"divide": "truediv"}
+# What no layer does, but one of Keras' own operations, and the module that it is from.
+_MODULES = {"Flip": "keras.src.ops.numpy"}
 
 # A layer's class, its settings, and the tensors that one call of it takes.
 _Said = tuple[str, dict[str, Any], list[list[Any]]]
@@ -41,11 +45,12 @@ def as_layer(layer: dict[str, Any]) -> dict[str, Any] | None:
         layer: of one of the classes `OPERATIONS`, as Keras 2 wrote its configuration. It is not changed.
 
     Returns:
-        `class_name`, `config` and `inbound_nodes` of the layer.
+        `class_name`, `config` and `inbound_nodes` of the layer, and `module` where it is an operation of Keras.
     """
     function, name = layer["config"].get("function"), layer["config"].get("name")
     calls = layer.get("inbound_nodes")
-    if layer["class_name"] != "TFOpLambda" or not isinstance(function, str) or not isinstance(calls, list):
+    known = layer["class_name"] in ("TFOpLambda", "SlicingOpLambda")
+    if not known or not isinstance(function, str) or not isinstance(calls, list):
         return None
     said = [_said(function, call) for call in calls]
     kinds = [one[:2] for one in said if one is not None]
@@ -54,7 +59,8 @@ def as_layer(layer: dict[str, Any]) -> dict[str, Any] | None:
         return None
     kind, settings = kinds[0]
     nodes = [[[*tensor, {}] for tensor in one[2]] for one in said if one is not None]
-    return {"class_name": kind, "config": {"name": name, **settings}, "inbound_nodes": nodes}
+    place = {"module": _MODULES[kind]} if kind in _MODULES else {}
+    return {"class_name": kind, "config": {"name": name, **settings}, "inbound_nodes": nodes, **place}
 
 
 def _said(function: str, call: Any) -> _Said | None:
@@ -65,6 +71,11 @@ def _said(function: str, call: Any) -> _Said | None:
     if function in _ACTIVATIONS and not more and _tensor(call[:3]):
         kind, settings = _ACTIVATIONS[function]
         return kind, settings, [call[:3]]
+    axis = _reversed_axis(function, more)
+    if axis is not None and _tensor(call[:3]):
+        return "Flip", {"axis": axis}, [call[:3]]
+    if function == "nn.bias_add" and _is_of_last_axis(more):
+        function, more = "math.add", {"y": more["bias"]}
     short = function.removeprefix("__operators__.").removeprefix("math.")
     rule = _ARITHMETIC.get(_SPELLINGS.get(short, short))
     if rule is None or set(more) != {"y"}:
@@ -83,6 +94,42 @@ def _said(function: str, call: Any) -> _Said | None:
     if found is None:
         return None
     return "Rescaling", dict(zip(("scale", "offset"), found, strict=True)), [tensor]
+
+
+def _is_of_last_axis(arguments: dict[str, Any]) -> bool:
+    """Whether a bias is added to the channels, and these come last."""
+    layout = arguments.get("data_format", "NHWC")
+    last = isinstance(layout, str) and not layout.startswith("NC")
+    return last and set(arguments) - {"data_format"} == {"bias"} and not _tensor(arguments["bias"])
+
+
+def _reversed_axis(function: str, arguments: dict[str, Any]) -> int | None:
+    """The axis that a call turns around; None where it does anything else, or does that to several."""
+    axes: Any = None
+    if function == "reverse" and set(arguments) == {"axis"}:
+        axes = arguments["axis"]
+    elif function == "__operators__.getitem" and set(arguments) == {"slice_spec"}:
+        axes = _turned_in(arguments["slice_spec"])
+    single = isinstance(axes, list) and len(axes) == 1 and type(axes[0]) is int
+    return int(axes[0]) if single else None
+
+
+def _turned_in(key: Any) -> list[int] | None:
+    """The axes that `x[key]` turns around; None where it does something else to any."""
+    if not isinstance(key, list) or not all(isinstance(part, dict) for part in key):
+        return None  # numbers leave out an axis
+    axes: list[int] = []
+    counted_from = 0
+    for place, part in enumerate(key):
+        if part.get("class_name") == "__ellipsis__":
+            counted_from = -len(key)
+            continue
+        ends = [part.get(end, "") for end in ("start", "stop", "step")]
+        if ends == [None, None, -1]:
+            axes.append(counted_from + place)
+        elif ends not in ([None, None, None], [None, None, 1]):
+            return None
+    return axes
 
 
 def _tensor(value: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from learn2compress.core.errors import InputError
+from learn2compress.inputs.keras2_operations import MODULE, OPERATIONS
 from learn2compress.inputs.wording import listed
 
 # Each runs or unpickles something that comes out of the file, or reads other files that it names.
@@ -90,6 +91,8 @@ def _is_builtin(entry: dict[str, Any]) -> bool:
         return False
     if module == "builtins":  # so Keras calls its own functions, such as relu; Python's are not among them
         return not hasattr(builtins, _object_name(entry))
+    if module == MODULE:
+        return entry["class_name"] in OPERATIONS  # each is said as a layer of Keras 3, or refused
     parts = str(module).split(".")
     return module is None or (parts[0] == "keras" and NOT_FOR_MODELS.isdisjoint(parts))
 

@@ -13,7 +13,10 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
     """A function of tensors: float32 pixels 0..255 (n, height, width, 3) to probabilities (n, classes)."""
     from keras import ops
 
+    from learn2compress.graph.lower import without_reversals
+
     preprocess = teacher.preprocess
+    model = None if teacher.keras_model is None else without_reversals(teacher.keras_model)
 
     def call(pixels: Any) -> Any:
         if teacher.channels == 1:
@@ -23,7 +26,7 @@ def pixels_to_probabilities(teacher: Teacher) -> Callable[[Any], Any]:
             values = pixels[..., ::-1] if preprocess.bgr else pixels
             if preprocess.name != "raw":
                 values = values * ops.array(preprocess.scale, "float32") + ops.array(preprocess.offset, "float32")
-        outputs = ops.cast(_answers(teacher, values), "float32")
+        outputs = ops.cast(_answers(teacher, model, values), "float32")
         if teacher.outputs == "logits":
             return ops.softmax(outputs, axis=-1)
         if teacher.outputs == "scores":
@@ -39,9 +42,9 @@ def can_be_traced(teacher: Teacher) -> bool:
     return teacher.keras_model is not None or (teacher.box is not None and teacher.box.symbolic is not None)
 
 
-def _answers(teacher: Teacher, values: Any) -> Any:
-    if teacher.keras_model is not None:
-        return teacher.keras_model(values, training=False)
+def _answers(teacher: Teacher, model: Any, values: Any) -> Any:
+    if model is not None:
+        return model(values, training=False)
     assert teacher.box is not None  # `can_be_traced` was asked
     assert teacher.box.symbolic is not None
     return teacher.box.symbolic(values)

@@ -45,7 +45,6 @@ class RecordImage:
         pixels: how to read the bytes.
         facts: what decoding found out.
         size_bytes: of the image.
-        mtime_ns: of the file.
     """
 
     path: Path
@@ -55,7 +54,6 @@ class RecordImage:
     pixels: Pixels
     facts: Facts
     size_bytes: int
-    mtime_ns: int
 
     def told(self, root: Path) -> str:
         """The file and the number of the record."""
@@ -188,7 +186,6 @@ class _Record:
     offset: int
     length: int
     data: bytes
-    mtime_ns: int
 
 
 def _records(root: Path, file: Path) -> Iterator[tuple[_Record, Example]]:
@@ -196,7 +193,6 @@ def _records(root: Path, file: Path) -> Iterator[tuple[_Record, Example]]:
     with file.open("rb") as opened:
         compressed = opened.read(2) == b"\x1f\x8b"
     elements = tf.data.TFRecordDataset(str(file), "GZIP" if compressed else "").as_numpy_iterator()
-    mtime_ns = file.stat().st_mtime_ns
     offset = number = 0
     while True:
         number += 1
@@ -214,7 +210,7 @@ def _records(root: Path, file: Path) -> Iterator[tuple[_Record, Example]]:
         offset += _HEADER_BYTES + len(data) + _FOOTER_BYTES
         try:
             features = tf.train.Example.FromString(data).features.feature
-            yield _Record(file, number, where, len(data), data, mtime_ns), parse(features)
+            yield _Record(file, number, where, len(data), data), parse(features)
         except Exception as error:
             said = error if isinstance(error, RecordError) else "it is no tf.train.Example"
             raise InputError(
@@ -238,9 +234,7 @@ def _checked(item: tuple[_Record, Example]) -> RecordImage | str:
     compressed = record.offset < 0
     offset = -1 if compressed else record.offset + record.data.index(content)
     held = content if compressed else b""
-    return RecordImage(
-        record.path, record.number, offset, held, example.pixels, facts, len(content), record.mtime_ns
-    )  # fmt: skip
+    return RecordImage(record.path, record.number, offset, held, example.pixels, facts, len(content))
 
 
 def _refuse_too_large(description: str, held: int) -> None:

@@ -15,6 +15,11 @@ LEAST_TRIAL_SECONDS = 75.0
 # To cut out and judge a member that was not trained; building it takes the most. All of them get their share.
 SEARCH_SECONDS = 6.0
 SEARCH_SHARE = 0.15
+# To write and time an untrained member's file; and the share that may go into doing so with members that are beyond a
+# bound on latency or memory by what is interpolated of them, up to so many times.
+REHEARSAL_SECONDS = 3.0
+REHEARSAL_SHARE = 0.02
+MOST_DOUBTFUL = 12
 # To write and time a member's file, and for each of its layers to compile it a few times and to convert it.
 EXPORT_SECONDS, LAYER_SECONDS = 1.5, 0.45
 VERIFIED_IMAGES = 1000
@@ -47,6 +52,11 @@ def trial_seconds(budget_seconds: float) -> float:
 def affordable_spares(budget_seconds: float) -> int:
     """How many members that are not trained can be looked at after joint training, at least one."""
     return max(1, int(SEARCH_SHARE * budget_seconds / SEARCH_SECONDS))
+
+
+def affordable_doubtful(budget_seconds: float) -> int:
+    """How often a plan can measure members that break a bound only by what is interpolated of them; may be 0."""
+    return min(MOST_DOUBTFUL, int(REHEARSAL_SHARE * budget_seconds / REHEARSAL_SECONDS))
 
 
 def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:

@@ -69,9 +69,14 @@ def largest_within(candidates: Sequence[Candidate], *targets: Target) -> Candida
     return max(fitting, key=_size)
 
 
+def nearest_to(candidates: Sequence[Candidate], *targets: Target) -> Candidate:
+    """The candidate that is least beyond the bounds, and of such ones the largest."""
+    return min(candidates, key=lambda c: (_excess(c, targets), -_size(c)))
+
+
 def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) -> TargetsUnmetError:
     """Says which bound none of the candidates keeps, or else of the nearest which ones it does not."""
-    nearest = min(candidates, key=lambda c: _excess(c, targets))
+    nearest = nearest_to(candidates, *targets)
     excess = _excess(nearest, targets)
     for target in targets:
         if any(within(c, target) for c in candidates):
@@ -80,9 +85,8 @@ def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) ->
         return TargetsUnmetError(
             "targets.out_of_reach",
             f"The target {target.text} can't be met: the smallest member that can be built here has "
-            f"{told(target.metric, value)}, {value / target.bound:.3g} times that. Nothing was trained.",
-            f"ask for at least {cost_bound(target.metric, value)} to get the nearest family, or for a smaller input "
-            "size.",
+            f"{told(target.metric, value)}, {value / target.bound:.3g} times that.",
+            f"ask for at least {cost_bound(target.metric, value)}, or for a smaller input size.",
             excess,
         )
     values = [(target, PLANNED[target.metric](nearest.cost)) for target in targets if target.metric in PLANNED]
@@ -91,7 +95,7 @@ def _out_of_reach(candidates: Sequence[Candidate], targets: Sequence[Target]) ->
     return TargetsUnmetError(
         "targets.out_of_reach",
         f"No member that can be built here is within {' and '.join(target.text for target in targets)} at once: the "
-        f"nearest, {nearest.spec.name}, has {said}. Nothing was trained.",
+        f"nearest, {nearest.spec.name}, has {said}.",
         f"ask for {enough} or so.",
         excess,
     )
@@ -211,6 +215,8 @@ def choose_members(
     count: int,
     largest_bytes: float,
     uneven: Sequence[Candidate] = (),
+    *,
+    nearest: bool = False,
 ) -> list[Candidate]:
     """Picks the members, widest first; the widest contains all others.
 
@@ -221,15 +227,19 @@ def choose_members(
         largest_bytes: size of the largest member where no target says otherwise.
         uneven: candidates of other proportions, taken where a member's bounds let in more of these. The largest
             candidate contains them; if it is beyond the bounds itself, they may leave too few to train them with.
+        nearest: take what is least beyond the bounds where nothing is within them.
+
+    Raises:
+        TargetsUnmetError: `targets.out_of_reach`, unless the nearest are taken.
     """
-    chosen = _one_for_each_set(targets, candidates, uneven)
+    chosen = _one_for_each_set(targets, candidates, uneven, nearest=nearest)
     if uneven:
         inside = _inside(candidates, list(chosen.values()))
         enough = len(chosen.keys() | {c.spec.name for c in inside or ()}) >= min(count, len(candidates))
         if inside is not None and (enough or not _within_reach(targets, candidates)):
             candidates = inside or list(chosen.values())
         else:
-            chosen = _one_for_each_set(targets, candidates, ())
+            chosen = _one_for_each_set(targets, candidates, (), nearest=nearest)
     smallest = min(c.cost.size_bytes for c in candidates)
     if not chosen:
         pick = _nearest(candidates, max(largest_bytes, smallest))
@@ -247,19 +257,24 @@ def choose_members(
 
 
 def _one_for_each_set(
-    targets: Sequence[Target], candidates: Sequence[Candidate], uneven: Sequence[Candidate]
+    targets: Sequence[Target], candidates: Sequence[Candidate], uneven: Sequence[Candidate], *, nearest: bool
 ) -> dict[str, Candidate]:
     """By its name, the candidate to take for each of the bound sets; one may be for several.
 
+    It is marked with those of the bounds that it keeps: all, or, of the nearest, some.
+
     Raises:
-        TargetsUnmetError: `targets.out_of_reach`.
+        TargetsUnmetError: `targets.out_of_reach`, unless the nearest are taken.
     """
     chosen: dict[str, Candidate] = {}
+    offered = [*candidates, *uneven]
     for bounds in _planned_sets(targets):
-        pick = most_within([*candidates, *uneven], *bounds) if uneven else None
-        pick = pick or largest_within([*candidates, *uneven], *bounds)
+        pick = most_within(offered, *bounds) if uneven else None
+        if pick is None:
+            some = any(all(within(c, target) for target in bounds) for c in offered)
+            pick = nearest_to(offered, *bounds) if nearest and not some else largest_within(offered, *bounds)
         known = chosen.get(pick.spec.name, pick)
-        new = [target.text for target in bounds if target.text not in known.spec.targets]
+        new = [t.text for t in bounds if within(pick, t) and t.text not in known.spec.targets]
         spec = replace(known.spec, targets=(*known.spec.targets, *new))
         chosen[pick.spec.name] = Candidate(spec, pick.cost)
     return chosen

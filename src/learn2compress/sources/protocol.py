@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from learn2compress.core.member import MemberSpec, Route, SourceKind, Start
 from learn2compress.graph.slices import Part
 from learn2compress.plan.members import Candidate
+
+# Gives what JSON can hold, by a key and what finds it out: such as what keeps it for the next process.
+Recall = Callable[[str, Callable[[], Any]], Any]
 
 
 class MemberSource(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,8 @@ from learn2compress.graph.walk import is_weight_layer
 from learn2compress.inputs.outputs import as_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import PRICES, Candidate
-from learn2compress.plan.pruning import PruningOrder, pruning_order
+from learn2compress.plan.pruning import PruningOrder, Removal, pruning_order
+from learn2compress.sources.protocol import Recall
 from learn2compress.train.importance import MEASURES, Scores, normalized
 from learn2compress.train.importance.taylor import Taylor
 from learn2compress.train.sensitivity import agreements, least_shares
@@ -59,13 +60,15 @@ class TeacherPrunings:
         reason: str,
         priced: Collection[str] = frozenset(PRICES.values()),
         importance: str = Taylor.name,
+        recall: Recall | None = None,
     ) -> None:
         """As other sources, but that `priced` says what a channel's worth is reckoned in.
 
         `importance` is one of `MEASURES`; but for Taylor none says anything of blocks, which then stay.
+        The order, which takes a minute to find, goes through `recall`, where there is one.
         """
         self.reason, self._priced, self._measure = reason, frozenset(priced), MEASURES[importance]
-        self._teacher, self._dataset = teacher, dataset
+        self._teacher, self._dataset, self._recall = teacher, dataset, recall
 
     def candidates(self) -> list[Candidate]:
         """The teacher whole and its prunings, close to one another in size and MACs.
@@ -180,6 +183,13 @@ class TeacherPrunings:
     @cached_property
     def order(self) -> PruningOrder:
         """What goes first: what the loss would suffer least from, for the work and the bytes that it saves."""
+        if self._recall is None:
+            return self._judged_order()
+        names = [block.name for block in self.channels.blocks]
+        key = f"pruning order of {self._teacher.fingerprint} by {self._dataset.train.fingerprint}"
+        return _unpacked(self._recall(key, lambda: _packed(self._judged_order(), names)), names)
+
+    def _judged_order(self) -> PruningOrder:
         scores, blocks = self._scores()
         groups = {index: self.channels.groups[index] for index in scores}
         # By the step: so many channels of a group, or a block.
@@ -233,6 +243,25 @@ class TeacherPrunings:
             indices = np.sort(order[start : start + JUDGED_BATCH_SIZE])
             labels = split.labels[indices]
             yield split.batch(indices, size), (labels, np.zeros((len(indices), self._dataset.classes), np.float32))
+
+
+def _packed(order: PruningOrder, blocks: Sequence[str]) -> dict[str, Any]:
+    """What JSON can hold; blocks by their places, which are the same in every process."""
+    return {
+        "sizes": list(order.sizes.items()),
+        "removals": [
+            (one.group, one.units, blocks.index(one.block) if one.block else None, one.priority)
+            for one in order.removals
+        ],
+    }
+
+
+def _unpacked(found: Mapping[str, Any], blocks: Sequence[str]) -> PruningOrder:
+    removals = (
+        Removal(group, tuple(units), "" if block is None else blocks[block], priority)
+        for group, units, block, priority in found["removals"]
+    )
+    return PruningOrder(tuple(removals), dict(found["sizes"]))
 
 
 def _affordable(macs: float, each: int, fewest: int, most: int) -> int:

@@ -15,7 +15,7 @@ from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import bounds_work, priced_by
 from learn2compress.sources.cuts import TeacherCuts
 from learn2compress.sources.fresh import FreshStudents
-from learn2compress.sources.protocol import MemberSource
+from learn2compress.sources.protocol import MemberSource, Recall
 from learn2compress.sources.prunings import TeacherPrunings
 
 # Below this many training images a class, a student from scratch falls far behind a cut of a trained teacher.
@@ -67,8 +67,12 @@ def chosen_sources(
     return [ChosenSource("students", f"the teacher's own graph can't be made smaller ({refused})")]
 
 
-def member_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list[MemberSource]:
+def member_sources(
+    teacher: Teacher, dataset: Dataset, options: Options, recall: Recall | None = None
+) -> list[MemberSource]:
     """The sources of image classifiers that come into question, as `chosen_sources` puts them.
+
+    What takes one of them long to find out goes through `recall`, where there is one.
 
     Raises:
         InputError: `route.teacher_refused` where the teacher's own layers are asked for and can't serve.
@@ -101,6 +105,7 @@ def member_sources(teacher: Teacher, dataset: Dataset, options: Options) -> list
             dataset,
             priced=priced_by(options.targets),
             importance=options.recipe.importance,
+            recall=recall,
         ),
     }
     return [make[kind](reason) for kind, reason in chosen]

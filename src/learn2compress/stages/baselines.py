@@ -13,17 +13,16 @@ from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.chunks import chunks
 from learn2compress.core.dataset import Dataset, ImageSplit
 from learn2compress.core.errors import ConversionError
-from learn2compress.core.family import NOT_GIVEN, Accuracy, Member, Model
-from learn2compress.core.framing import FRAMED
+from learn2compress.core.family import Accuracy, Member, Model
 from learn2compress.core.precision import FileFormat
 from learn2compress.core.progress import Progress
-from learn2compress.core.version import __version__
 from learn2compress.export.write import write_baselines
 from learn2compress.inputs.symbolic import can_be_traced, pixels_to_probabilities
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.measure.accuracy import accuracy_record, score
 from learn2compress.plan.outcome import collapses
 from learn2compress.stages.files import calibration_images
+from learn2compress.stages.metadata import said_by_every_file, takes
 from learn2compress.tasks import Task
 
 _WRITTEN_AS = {"float32": "float32", "int8": "post-training int8"}
@@ -74,29 +73,18 @@ def _metadata(
     task: Task, teacher: Teacher, dataset: Dataset, progress: Progress
 ) -> Callable[[bytes, FileFormat], bytes]:
     """The function that puts into a baseline what apps and `l2c evaluate` need to know of it."""
-    height, width = teacher.input_size
 
     def add(model: bytes, written: FileFormat) -> bytes:
-        floats, how = written.input_type == "float32", _WRITTEN_AS[written.precision]
+        how = _WRITTEN_AS[written.precision]
         try:
             return task.add_metadata(
                 model,
                 name=f"{teacher.name} {how}",
                 description=(
                     f"{teacher.name} as {how}, an image classifier with {dataset.classes} classes: what the models "
-                    "are compared with that learn2compress made of it. Takes RGB pixels 0..255"
-                    f"{' as float32, not normalised,' if floats else ''} of {width}x{height}: a photo "
-                    f"{FRAMED[dataset.framing]}."
+                    f"are compared with that learn2compress made of it. {takes(written, teacher.input_size, dataset)}"
                 ),
-                version=__version__,
-                author="learn2compress",
-                license=f"teacher: {teacher.licence or NOT_GIVEN}; data: {dataset.licence or NOT_GIVEN}",
-                labels=dataset.class_names,
-                # What is done to pixels is inside the file.
-                input_mean=(0.0,) if floats else None,
-                input_std=(1.0,) if floats else None,
-                framing=dataset.framing,
-                display_labels=dataset.display_names,
+                **said_by_every_file(written, teacher, dataset),
             )
         except ConversionError as error:  # a graph with loops in it, say, is more than one to the schema
             progress.note(f"the {how} baseline carries no class names: {error.what}")

@@ -48,7 +48,7 @@ def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: fl
     Args:
         rate: images per second that are decoded, made views of and labelled.
     """
-    asked = options.views
+    asked = options.recipe.views
     flip = run.recall(
         "mirrored views",
         lambda: mirroring_is_harmless(teacher, dataset.validation) if asked.mirrored is None else asked.mirrored,
@@ -65,8 +65,8 @@ def mixed_for(plans: Iterable[Plan], spec: ViewSpec, options: Options) -> ViewSp
     Students are that train for so long that they would learn the images by heart; what is cut out of a trained
     teacher is only where that is asked for.
     """
-    if options.views.mixed is not None:
-        return replace(spec, mixed=options.views.mixed)
+    if options.recipe.views.mixed is not None:
+        return replace(spec, mixed=options.recipe.views.mixed)
     # A teacher that is trained along needs labels, and a mix has none.
     long = options.recipe.teacher == "fixed" and spec.count >= FEWEST_MIXED
     return replace(spec, mixed=long and any(plan.kind == "students" for plan in plans))
@@ -93,10 +93,10 @@ def warn_of_short_budget(
 
     def find_out() -> str:
         # A recipe that tells the number of steps makes no promise of a time.
-        if options.training.joint_steps or not plans:
+        if options.recipe.training.joint_steps or not plans:
             return ""
         plan = plans[0]
-        views = options.views.count or 1
+        views = options.recipe.views.count or 1
         labelling = views * len(dataset.train) / rate + _labelling_anew(options, dataset, views, rate)
         finish = finish_estimate(plan, dataset, baselines, rate, [written.precision for written in options.formats])
         batch = min(plan.settings.batch_size, len(dataset.train))
@@ -142,7 +142,7 @@ def planned_phases(
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
         remaining -= _labelling_anew(options, dataset, run.recall("views", int), rate)
         # Where the number of steps is given, no time is promised.
-        told = options.training.joint_steps or run.recall("short budget", str)
+        told = options.recipe.training.joint_steps or run.recall("short budget", str)
         if not told and is_spent(options.budget_seconds, remaining - finish):
             progress.warn(_nothing_left(run, remaining - finish, finish, options))
         share = plan.settings.quantization_share if options.rounded_in_training else 0.0
@@ -150,8 +150,8 @@ def planned_phases(
 
     found = Phases(**run.recall("phases", find_out))
     return Phases(
-        0.0 if options.training.joint_steps else found.joint_seconds,
-        0.0 if options.training.quantization_steps else found.quantization_seconds,
+        0.0 if options.recipe.training.joint_steps else found.joint_seconds,
+        0.0 if options.recipe.training.quantization_steps else found.quantization_seconds,
     )
 
 
@@ -177,12 +177,12 @@ def _labelling_anew(options: Options, dataset: Dataset, views: int, rate: float)
 
 def search_seconds(plan: Plan, options: Options) -> float:
     """Time for looking at the members that are not trained; without end where a recipe tells the number of steps."""
-    return math.inf if options.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
+    return math.inf if options.recipe.training.joint_steps else SEARCH_SECONDS * len(plan.spares)
 
 
 def mixed_seconds(plan: Plan, options: Options) -> float:
     """Time for a member's search for what stays in float32; without end where a recipe tells the number of steps."""
-    if options.training.joint_steps:
+    if options.recipe.training.joint_steps:
         return math.inf
     return max(LEAST_MIXED_SECONDS, MIXED_SHARE * options.budget_seconds / len(plan.specs))
 

@@ -22,6 +22,7 @@ from learn2compress.core.errors import InputError
 from learn2compress.core.processes import command, ending, environment, last_words
 from learn2compress.core.progress import Event, Progress
 from learn2compress.core.recipe import RECIPE
+from learn2compress.stages.batch_size import with_smaller_batches
 from learn2compress.train.views import ViewSpec
 
 Phase = Literal["joint", "quantization"]
@@ -143,7 +144,8 @@ class Elsewhere:
                 "training.process_ended",
                 f"The process that trained on {self.backend} {ending(code)} "
                 f"after {time.monotonic() - started:.0f} s{said}",
-                f"give the same command again, which goes on from where it was; if it ends so again, {_remedy(code)}",
+                "give the same command again, which goes on from where it was; if it ends so again, "
+                + _remedy(code, self.run.folder),
             )
 
     def _listen(self, lines: Iterable[str]) -> None:
@@ -160,8 +162,9 @@ class Elsewhere:
                 raise InputError(*message["error"])
 
 
-def _remedy(code: int) -> str:
+def _remedy(code: int, folder: Path) -> str:
     """Of a process that ends so every time; one that is short of memory is ended by a signal."""
     if code < 0:
-        return "memory may be short: begin anew with --set training.batch_size=16, or without --backend."
+        smaller = with_smaller_batches(folder)
+        return f"memory may be short: {smaller and f'{smaller}, or '}begin anew without --backend."
     return "begin anew without --backend."

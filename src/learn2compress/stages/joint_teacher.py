@@ -16,7 +16,7 @@ from learn2compress.export.convert import to_float32
 from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.inputs.symbolic import pixels_to_probabilities
 from learn2compress.inputs.teacher import Teacher, load_teacher
-from learn2compress.measure.runner import fastest_labeller
+from learn2compress.measure.labeller import fastest_labeller
 from learn2compress.stages.baselines import direct_accuracy
 from learn2compress.train.trainable import plain, with_pixels
 

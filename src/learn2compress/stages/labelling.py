@@ -16,7 +16,7 @@ from learn2compress.core.dataset import Dataset, Predictor
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
 from learn2compress.inputs.teacher import Teacher
-from learn2compress.measure.runner import fastest_labeller
+from learn2compress.measure.labeller import fastest_labeller
 from learn2compress.stages.budget import FEWEST_MIXED, mixed_for
 from learn2compress.stages.planning import Plan
 from learn2compress.train.soft_labels import SoftLabels, soft_labels

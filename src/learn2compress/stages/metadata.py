@@ -1,9 +1,10 @@
-"""What a member's file says of itself."""
+"""What the files of a run say of themselves: each member's, and what the teacher's say too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Dataset
@@ -56,6 +57,28 @@ def described(dataset: Dataset, teacher: Teacher, options: Options) -> tuple[Dat
     )
 
 
+def said_by_every_file(written: FileFormat, teacher: Teacher, dataset: Dataset) -> dict[str, Any]:
+    """What all files of a run say of themselves in the same words: arguments of `export.metadata.add_metadata`."""
+    floats = written.input_type == "float32"
+    return {
+        "version": __version__,
+        "author": "learn2compress",
+        "license": f"teacher: {teacher.licence or NOT_GIVEN}; data: {dataset.licence or NOT_GIVEN}",
+        "labels": dataset.class_names,
+        "display_labels": dataset.display_names,
+        "framing": dataset.framing,
+        # The scale is inside: what an app makes of a pixel by (pixel - mean) / std is the pixel itself.
+        "input_mean": (0.0,) if floats else None,
+        "input_std": (1.0,) if floats else None,
+    }
+
+
+def takes(written: FileFormat, size: tuple[int, int], dataset: Dataset) -> str:
+    """A sentence for people on what a file is fed; `size` is (height, width) of its input."""
+    height, width = size
+    return f"Takes {_FED[written.input_type]} of {width}x{height}: a photo {FRAMED[dataset.framing]}."
+
+
 def metadata(
     task: Task,
     spec: MemberSpec,
@@ -66,15 +89,14 @@ def metadata(
 ) -> Callable[[bytes], bytes]:
     """The function that puts into a file what the member is; a file's size does not depend on `measured`."""
 
-    floats, logits = written.input_type == "float32", written.output == "logits"
+    logits = written.output == "logits"
 
     def description(figures: str) -> str:
         return (
             f"Image classifier with {dataset.classes} classes, compressed from {teacher.name} by "
-            f"learn2compress, trained on {len(dataset.train)} images. Takes {_FED[written.input_type]} of "
-            f"{spec.input_size[1]}x{spec.input_size[0]}: a photo {FRAMED[dataset.framing]}. {figures} The figures "
-            "hold for photos like those of the test split; of others they say nothing. It always names one of its "
-            f"classes, also where a photo shows none of them. More: {spec.name}.md."
+            f"learn2compress, trained on {len(dataset.train)} images. {takes(written, spec.input_size, dataset)} "
+            f"{figures} The figures hold for photos like those of the test split; of others they say nothing. It "
+            f"always names one of its classes, also where a photo shows none of them. More: {spec.name}.md."
         )
 
     def add(model: bytes) -> bytes:
@@ -83,17 +105,9 @@ def metadata(
             name=f"{teacher.name} {spec.name}",
             description=description(_figures(measured, dataset.class_names) if measured else "Not measured yet."),
             description_room=len(utf8(description(_longest_figures(dataset)))),
-            version=__version__,
-            author="learn2compress",
-            license=f"teacher: {teacher.licence or NOT_GIVEN}; data: {dataset.licence or NOT_GIVEN}",
-            labels=dataset.class_names,
-            # The scale is inside: what an app makes of a pixel by (pixel - mean) / std is the pixel itself.
-            input_mean=(0.0,) if floats else None,
-            input_std=(1.0,) if floats else None,
             output_name="logit" if logits else "probability",
             logits=logits,
-            framing=dataset.framing,
-            display_labels=dataset.display_names,
+            **said_by_every_file(written, teacher, dataset),
         )
 
     return add

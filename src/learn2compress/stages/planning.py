@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learn2compress.core.dataset import Dataset
-from learn2compress.core.errors import ConversionError, InputError, L2CError, TargetsUnmetError
+from learn2compress.core.errors import EXIT_TARGETS, ConversionError, InputError, L2CError, TargetsUnmetError
 from learn2compress.core.member import Cost, MemberSpec, Route, SourceKind, Start
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
@@ -19,34 +18,19 @@ from learn2compress.graph.cost import model_cost
 from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.budget import affordable_spares, trial_seconds
-from learn2compress.plan.members import (
-    PLANNED,
-    Candidate,
-    bounds_work,
-    bounds_work_and_size,
-    choose_members,
-    largest_by_default,
-    largest_with_room,
-    leave_bytes_unused,
-    next_larger,
-    widest_member,
-    within,
-)
+from learn2compress.plan.members import PLANNED, Candidate, bounds_work, largest_by_default, next_larger
 from learn2compress.plan.search import asks_for_search, between, of_other_proportions, smaller_inputs, spread
 from learn2compress.plan.wording import cost_bound, told
-from learn2compress.sources.protocol import MemberSource
+from learn2compress.sources.protocol import MemberSource, Recall
+from learn2compress.stages.choosing import Choice, Chooser
 from learn2compress.stages.rehearsal import MeasuredCosts, Rehearsal
 from learn2compress.tasks import Task
 from learn2compress.train.settings import SETTINGS, TrainingSettings
 
-# What a rehearsed file says of a member.
-FILED = ("size", "macs")
 # What says of a source that it gives no members here, beside a failed conversion: the teacher does not allow it, all
 # are beyond the bounds, or LiteRT refuses what the converter wrote. Whatever else is wrong (a timeout, a full disk,
 # a teacher that fails) is wrong with the run: to go on with another source would hide it.
 GIVES_NONE = ("route.teacher_refused", "targets.out_of_reach", "tflite.unreadable")
-# For the metric and the candidate's name: what the file takes over what was estimated, where it broke a bound.
-Over = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -108,41 +92,69 @@ def made(kind: SourceKind, make: Callable[[], Plan]) -> Plan:
     return make()
 
 
-def plan_families(
-    task: Task,
-    teacher: Teacher,
-    dataset: Dataset,
-    options: Options,
-    staging: Path,
-    progress: Progress,
-    keep: Keep = made,
-) -> list[Plan]:
+@dataclass(frozen=True)
+class Planning:
+    """What a run's plans are made of.
+
+    Attributes:
+        task, teacher, dataset, options: of the run.
+        staging: folder; untrained members are written below it.
+        progress: gets notes, and a stage for each source.
+        keep: each plan of a source goes through it.
+        recall: what a source takes long to find out goes through it, where there is one.
+    """
+
+    task: Task
+    teacher: Teacher
+    dataset: Dataset
+    options: Options
+    staging: Path
+    progress: Progress
+    keep: Keep = made
+    recall: Recall | None = None
+
+    def sources(self) -> list[MemberSource]:
+        """Where members can come from; the first is what to take where there is no time to try them."""
+        return self.task.sources(self.teacher, self.dataset, self.options, self.recall)
+
+    def rehearsal(self, source: MemberSource) -> Rehearsal:
+        """What writes members of a source untrained, in the formats asked for."""
+        folder = self.staging / "rehearsal"
+        return Rehearsal(self.task, source, self.teacher, self.dataset, folder, self.options.formats)
+
+    def settings(self, source: MemberSource) -> TrainingSettings:
+        """Hyperparameters for members of a source, as far as the recipe does not give others."""
+        usual = SETTINGS[source.kind].for_size(self.teacher.input_size)
+        return replace(usual, **self.options.recipe.training.hyperparameters())
+
+
+def plan_families(planning: Planning) -> list[Plan]:
     """A plan for each source of members that the budget lets us try; the first is the one to take without a trial.
 
-    A source that gives no members, or fewer, is left out where another gives more. Planning one may take a minute:
-    each goes through `keep` for itself.
+    A source that gives no members, or fewer, is left out where another gives more. Where none gives members within
+    the bounds, the one that comes nearest gives those that are least beyond them, with a warning. Planning one may
+    take a minute: each goes through `keep` for itself.
 
     Raises:
-        TargetsUnmetError: `targets.out_of_reach`, of the source that comes nearest.
         InputError: `route.teacher_refused`, `tflite.unreadable`; or what no other source would mend, at once.
         ConversionError: a member can't be written.
     """
+    options, progress = planning.options, planning.progress
     plans: list[Plan] = []
-    failures: list[L2CError] = []
-    for source in task.sources(teacher, dataset, options):
+    failures: list[tuple[MemberSource, L2CError]] = []
+    for source in planning.sources():
         try:
-            make = partial(plan_family, source, task, teacher, dataset, options, staging, progress)
-            plans.append(keep(source.kind, make))
+            plans.append(planning.keep(source.kind, partial(plan_family, source, planning)))
         except (InputError, ConversionError, TargetsUnmetError) as error:
             if not isinstance(error, ConversionError) and error.code not in GIVES_NONE:
                 raise
             progress.note(f"{source.words}: {error.what}")
-            failures.append(error)
+            failures.append((source, error))
         enough = any(len(plan.specs) >= options.recipe.students for plan in plans)
         if enough and not trial_seconds(options.budget_seconds):
             break
     if not plans:
-        raise _decisive(failures)
+        plans.append(_nearest_plan(planning, failures))
     # A plan with fewer members gives less than was asked for, where another gives all.
     most = max(len(plan.specs) for plan in plans)
     for fewer in (plan for plan in plans if len(plan.specs) < most):
@@ -153,10 +165,21 @@ def plan_families(
     return plans if trial_seconds(options.budget_seconds) else plans[:1]
 
 
-def _decisive(failures: Sequence[L2CError]) -> L2CError:
-    """What to end with where no source gives members: how near a bound can be come to, or else what was first."""
-    beyond = [error for error in failures if isinstance(error, TargetsUnmetError)]
-    return min(beyond, key=lambda error: error.excess, default=failures[0])
+def _nearest_plan(planning: Planning, failures: Sequence[tuple[MemberSource, L2CError]]) -> Plan:
+    """What comes nearest to the bounds, where nothing that can be built is within them.
+
+    Raises:
+        InputError, ConversionError: no source failed by the bounds alone: the first one's.
+    """
+    beyond = [(source, error) for source, error in failures if isinstance(error, TargetsUnmetError)]
+    if not beyond:
+        raise failures[0][1]
+    source, error = min(beyond, key=lambda pair: pair[1].excess)
+    planning.progress.warn(
+        f"{error.what} What comes nearest is trained and written, and the run will end with exit code {EXIT_TARGETS}."
+        f" To have all bounds kept, {error.fix}"
+    )
+    return planning.keep(source.kind, partial(plan_family, source, planning, nearest=True))
 
 
 def _too_few(most: int, plan: Plan, students: int) -> str:
@@ -168,91 +191,63 @@ def _too_few(most: int, plan: Plan, students: int) -> str:
     )
 
 
-def plan_family(
-    source: MemberSource,
-    task: Task,
-    teacher: Teacher,
-    dataset: Dataset,
-    options: Options,
-    staging: Path,
-    progress: Progress,
-) -> Plan:
+def plan_family(source: MemberSource, planning: Planning, *, nearest: bool = False) -> Plan:
     """Chooses the members, and writes each of them once untrained.
 
     The rehearsal shows that every member converts, to full int8, and gives the exact size of its file: what can
     fail, fails before hours of training.
 
+    Args:
+        source: of the members.
+        planning: what it is for.
+        nearest: take what is least beyond the bounds where nothing is within them.
+
     Raises:
-        TargetsUnmetError: `targets.out_of_reach`.
+        TargetsUnmetError: `targets.out_of_reach`, unless the nearest are taken.
         InputError: `route.teacher_refused`, `tflite.unreadable`; or what is wrong with the run.
         ConversionError: a member can't be written.
     """
+    options, progress = planning.options, planning.progress
     progress.note(f"{source.words}: {source.reason}")
-    narrows: dict[str, tuple[list[Candidate], list[Candidate]]] = {}
-    over: Over = {}
-    # Estimates are of int8; where a size is bounded, they start from what the precision asked for takes.
-    bounded = any(target.metric == "size" for target in options.targets)
-    weight = options.formats[0].kind.bytes_per_weight if bounded else 1.0
-    rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal", options.formats)
+    rehearsal = planning.rehearsal(source)
     costs = MeasuredCosts(rehearsal, {target.metric for target in options.targets})
-
-    def estimated(candidates: list[Candidate]) -> list[Candidate]:
-        return [costs.of(_estimated(candidate, over, weight)) for candidate in candidates]
-
     with progress.stage("plan") as stage:
-        wides = source.candidates()
-        costs.survey([*wides, _least(source, wides)])
-        largest = largest_with_room(
-            wides,
-            lambda base: source.narrower(base, wides),
-            options.targets,
-            options.recipe.students,
-            largest_by_default(teacher.parameters, options.targets),
-        )
-        while True:
-            # Where an estimate was too low, what the member really takes decides in the next round.
-            widest = widest_member(estimated(wides), options.targets, largest).spec.name
-            if widest not in narrows:
-                base = next(c for c in wides if c.spec.name == widest)
-                narrows[widest] = source.narrower(base, wides), source.uneven(base)
-            candidates, uneven = (estimated(some) for some in narrows[widest])
-            wanted = bounds_work_and_size(options.targets) or leave_bytes_unused(candidates, options.targets)
-            offered = uneven if wanted else []
-            chosen = choose_members(candidates, options.targets, options.recipe.students, largest, offered)
-            filed = [rehearsal.filed(candidate) for candidate in stage.track(chosen)]
-            costs.measure(chosen)
-            found = _over_target(chosen, filed, options.targets, [*candidates, *offered])
-            if not found and all(_holds(costs.of(candidate), options.targets) for candidate in chosen):
-                break
-            over |= {key: over.get(key, 1.0) * factor for key, factor in found.items()}
-        for candidate in chosen:
+        usual = largest_by_default(planning.teacher.parameters, options.targets)
+        choice = Chooser(source, options, rehearsal, costs, usual, nearest=nearest).choose(stage)
+        for candidate in choice.members:
             rehearsal.rehearse_others(candidate.spec)
-    spares: list[Candidate] = []
-    if asks_for_search(options.targets):
-        others = [*between(candidates, chosen), *of_other_proportions(uneven, chosen)]
-        others += _of_smaller_images(source, chosen)
-        spares = [
-            c for c in spread(others)[: affordable_spares(options.budget_seconds)] if rehearsal.succeeds(c.spec)
-        ]
+    spares = _spares(source, choice, options, rehearsal)
     costs.measure(spares)
-    specs = tuple(candidate.spec for candidate in chosen)
-    for candidate in filed:
+    for candidate in choice.filed:
         spec, cost = candidate.spec, candidate.cost
         progress.note(f"{spec.name}: {cost.size_bytes} bytes, {cost.macs} MACs, {spec.depth} weight layers")
-    settings = replace(SETTINGS[source.kind].for_size(teacher.input_size), **options.training.hyperparameters())
+    specs = tuple(candidate.spec for candidate in choice.members)
     return Plan(
         specs=specs,
         parts=tuple(source.build(spec) for spec in specs),
         kind=source.kind,
         words=source.words,
         route=source.route,
-        settings=settings,
-        costs=tuple(costs.of(candidate).cost for candidate in filed),
+        settings=planning.settings(source),
+        costs=tuple(costs.of(candidate).cost for candidate in choice.filed),
         reason=source.reason,
         start=source.start,
         spares=tuple(Spare(c.spec, source.build(c.spec), costs.of(rehearsal.filed(c)).cost) for c in spares),
-        larger=_told_larger([*candidates, *estimated(wides)], chosen, options.targets),
+        larger=_told_larger([*choice.even, *choice.wides], choice.members, options.targets),
     )
+
+
+def _spares(source: MemberSource, choice: Choice, options: Options, rehearsal: Rehearsal) -> list[Candidate]:
+    """Members to look at after joint training, those that can be written; none where no bound asks for a search."""
+    if not asks_for_search(options.targets):
+        return []
+    others = [
+        *between(choice.even, choice.members),
+        *of_other_proportions(choice.uneven, choice.members),
+        *_of_smaller_images(source, choice.members),
+    ]
+    affordable = spread(others)[: affordable_spares(options.budget_seconds)]
+    return [candidate for candidate in affordable if rehearsal.succeeds(candidate.spec)]
 
 
 def _told_larger(candidates: Sequence[Candidate], chosen: Sequence[Candidate], targets: Sequence[Target]) -> str:
@@ -263,12 +258,6 @@ def _told_larger(candidates: Sequence[Candidate], chosen: Sequence[Candidate], t
         return ""
     bound = cost_bound(metric, PLANNED[metric](larger.cost))
     return f"{told('size', larger.cost.size_bytes)} and {told('macs', larger.cost.macs)} (--target '{bound}')"
-
-
-def _least(source: MemberSource, wides: list[Candidate]) -> Candidate:
-    """Of all members the one with the least work: the narrowest base can be narrowed further."""
-    narrowest = min(wides, key=lambda c: c.cost.macs)
-    return min([*source.narrower(narrowest, wides), *source.uneven(narrowest)], key=lambda c: c.cost.macs)
 
 
 def _of_smaller_images(source: MemberSource, chosen: list[Candidate]) -> list[Candidate]:
@@ -284,38 +273,3 @@ def _of_smaller_images(source: MemberSource, chosen: list[Candidate]) -> list[Ca
                 continue
             found.append(Candidate(spec, cost))
     return found
-
-
-def _over_target(
-    chosen: list[Candidate], filed: list[Candidate], targets: tuple[Target, ...], candidates: list[Candidate]
-) -> Over:
-    """For the candidates whose file breaks a bound on size or MACs, what it takes over what was estimated."""
-    names = {c.spec.identity: c.spec.name for c in candidates}
-    found: Over = {}
-    for candidate, real in zip(chosen, filed, strict=True):
-        own = [t for t in targets if t.text in candidate.spec.targets and t.metric in FILED]
-        for metric in {target.metric for target in own if not within(real, target)}:
-            value = PLANNED[metric]
-            found[metric, names[candidate.spec.identity]] = value(real.cost) / value(candidate.cost)
-    return found
-
-
-def _holds(candidate: Candidate, targets: tuple[Target, ...]) -> bool:
-    """Whether what was measured is within the bounds that the member was chosen for."""
-    own = [t for t in targets if t.text in candidate.spec.targets and t.metric in ("latency", "memory")]
-    return all(within(candidate, target) for target in own)
-
-
-def _estimated(candidate: Candidate, over: Over, weight: float) -> Candidate:
-    """The candidate with what its file takes: where each weight takes so many bytes, and as others were found to."""
-    spec, cost = candidate.spec, candidate.cost
-    # Only the weights: the frame, the operators and what each channel carries are as they are in an int8 file.
-    size = cost.size_bytes + (weight - 1) * cost.parameters
-    return Candidate(
-        spec,
-        replace(
-            cost,
-            size_bytes=math.ceil(size * over.get(("size", spec.name), 1.0)),
-            macs=math.ceil(cost.macs * over.get(("macs", spec.name), 1.0)),
-        ),
-    )

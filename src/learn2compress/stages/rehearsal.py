@@ -27,7 +27,9 @@ from learn2compress.train.trainable import trainable
 
 # So many candidates are measured before any is chosen; what lies between is interpolated.
 MEASURED_CANDIDATES = 5
-SECONDS_PER_FILE = 0.7
+# In all rounds together; in each of them at least so many blocks are timed, see `measure.latency`.
+SECONDS_PER_FILE = 0.9
+ROUNDS, MIN_RUNS = 3, 17
 # A finished file is measured anew, on a machine that may just then be a little slower.
 SAFETY = 1.02
 
@@ -120,6 +122,10 @@ class Rehearsal:
 class MeasuredCosts:
     """What candidates take beside size and MACs: of some measured, of the others interpolated over their MACs.
 
+    A shared host is slower at one moment than at another, by a tenth and more. So the first are timed in several
+    rounds, of which the least counts, and later ones in turns with the known one that is most like them: it tells how
+    slow the moment is.
+
     Args:
         rehearsal: writes their files.
         metrics: which of `latency` and `memory` are bounded; nothing else is measured.
@@ -128,7 +134,13 @@ class MeasuredCosts:
     def __init__(self, rehearsal: Rehearsal, metrics: Collection[str]) -> None:
         self._rehearsal = rehearsal
         self._metrics = [metric for metric in ("latency", "memory") if metric in metrics]
-        self._known: dict[tuple[object, ...], tuple[int, dict[str, float]]] = {}
+        # By identity: a candidate, and for each metric its milliseconds or bytes.
+        self._known: dict[tuple[object, ...], tuple[Candidate, dict[str, float]]] = {}
+
+    @property
+    def measures(self) -> bool:
+        """Whether anything is measured."""
+        return bool(self._metrics)
 
     def survey(self, candidates: Sequence[Candidate]) -> None:
         """Measures some candidates between the cheapest and the dearest: beyond them nothing can be interpolated."""
@@ -147,26 +159,55 @@ class MeasuredCosts:
         files = [self._rehearsal.file(c.spec) for c in new]
         found: list[dict[str, float]] = [{} for _ in new]
         if "latency" in self._metrics:
-            timings = latencies(files, seconds_per_file=SECONDS_PER_FILE)
-            for values, timing in zip(found, timings, strict=True):
-                values["latency"] = SAFETY * timing.median
+            timings = self._timed_beside(new, files) if self._known else self._timed(files)
+            for values, milliseconds in zip(found, timings, strict=True):
+                values["latency"] = milliseconds
         if "memory" in self._metrics:
             for values, file in zip(found, files, strict=True):
-                values["memory"] = SAFETY * peak_memory_bytes(file)
+                values["memory"] = peak_memory_bytes(file)
         for candidate, values in zip(new, found, strict=True):
-            self._known[candidate.spec.identity] = candidate.cost.macs, values
+            self._known[candidate.spec.identity] = candidate, values
 
-    def of(self, candidate: Candidate) -> Candidate:
-        """The candidate with what it takes."""
+    def _timed(self, files: Sequence[Path]) -> list[float]:
+        """Milliseconds of each file in the quickest of several rounds."""
+        rounds = [
+            [t.median for t in latencies(files, seconds_per_file=SECONDS_PER_FILE / ROUNDS, min_runs=MIN_RUNS)]
+            for _ in range(ROUNDS)
+        ]
+        return [min(medians) for medians in zip(*rounds, strict=True)]
+
+    def _timed_beside(self, new: Sequence[Candidate], files: Sequence[Path]) -> list[float]:
+        """Milliseconds of each file, as if the moment were as quick as when a known one like them was timed."""
+        middle = sorted(c.cost.macs for c in new)[len(new) // 2]
+        beside, known = min(self._known.values(), key=lambda pair: abs(pair[0].cost.macs - middle))
+        timings = latencies([self._rehearsal.file(beside.spec), *files], seconds_per_file=SECONDS_PER_FILE)
+        reference, *medians = [timing.median for timing in timings]
+        slower = max(1.0, reference / known["latency"])
+        # Where this moment is the quicker one, it was the known one's that was slow.
+        known["latency"] = min(known["latency"], reference)
+        return [median / slower for median in medians]
+
+    def of(self, candidate: Candidate, doubt: float = 0.0) -> Candidate:
+        """The candidate with what it takes.
+
+        Args:
+            candidate: measured or not.
+            doubt: by this share what is interpolated is lowered; what was measured stays as it is.
+        """
         if not self._metrics:
             return candidate
         known = self._known.get(candidate.spec.identity)
-        values = (
-            known[1] if known else {metric: self._between(metric, candidate.cost.macs) for metric in self._metrics}
+        if known:
+            values = known[1]
+        else:
+            values = {metric: (1 - doubt) * self._between(metric, candidate.cost.macs) for metric in self._metrics}
+        cost = replace(
+            candidate.cost,
+            latency_ms=SAFETY * values.get("latency", 0.0),
+            memory_bytes=SAFETY * values.get("memory", 0.0),
         )
-        cost = replace(candidate.cost, latency_ms=values.get("latency", 0.0), memory_bytes=values.get("memory", 0.0))
         return replace(candidate, cost=cost)
 
     def _between(self, metric: str, macs: int) -> float:
-        points = sorted((at, values[metric]) for at, values in self._known.values())
+        points = sorted((c.cost.macs, values[metric]) for c, values in self._known.values())
         return float(np.interp(macs, [at for at, _ in points], [value for _, value in points]))

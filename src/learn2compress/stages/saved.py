@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.checkpoints import Checkpoints, naming
 from learn2compress.core.member import Cost, MemberSpec, SourceKind
 from learn2compress.graph.slices import Part, Positions
 from learn2compress.stages.planning import Plan, Spare
@@ -87,10 +87,11 @@ def _save(plan: Plan, folder: Path) -> None:
     fields["costs"] = [asdict(cost) for cost in plan.costs]
     fields["spares"] = [{"spec": asdict(spare.spec), "cost": asdict(spare.cost)} for spare in spares]
     fields["settings"] = asdict(plan.settings)
-    for number, part in enumerate((*parts, *(spare.part for spare in spares))):
-        part.model.save(folder / f"{number}.keras")
-        np.savez(folder / f"{number}.npz", **_packed(part.positions))
-    (folder / "plan.json").write_text(json.dumps(fields), encoding="utf-8")
+    with naming(folder):
+        for number, part in enumerate((*parts, *(spare.part for spare in spares))):
+            part.model.save(folder / f"{number}.keras")
+            np.savez(folder / f"{number}.npz", **_packed(part.positions))
+        (folder / "plan.json").write_text(json.dumps(fields), encoding="utf-8")
 
 
 def _load(folder: Path) -> Plan:

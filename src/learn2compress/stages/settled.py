@@ -7,17 +7,14 @@ many it could look at in its time. So the recipe that it writes has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.errors import InputError
 from learn2compress.core.family import Member
 from learn2compress.core.member import MemberSpec, Route
-from learn2compress.core.options import Options, read_size
+from learn2compress.core.options import read_size
 from learn2compress.core.plan_recipe import MemberRecipe, PlanRecipe
 from learn2compress.core.precision import FileFormat
-from learn2compress.core.progress import Progress
 from learn2compress.core.recipe import Recipe
 from learn2compress.core.target import Target
 from learn2compress.graph.cost import model_cost
@@ -25,24 +22,14 @@ from learn2compress.graph.slices import Part
 from learn2compress.inputs.teacher import Teacher
 from learn2compress.plan.members import Candidate, within
 from learn2compress.sources.protocol import MemberSource
+from learn2compress.stages.choosing import FILED
 from learn2compress.stages.files import file_specs
-from learn2compress.stages.planning import FILED, Keep, Plan, Spare, made, plan_families
-from learn2compress.stages.rehearsal import Rehearsal
-from learn2compress.tasks import Task
-from learn2compress.train.settings import SETTINGS
+from learn2compress.stages.planning import Plan, Planning, Spare, plan_families
 
 _CHOOSE = "leave [plan] out of the recipe, or give --set plan.members=[] beside it: then members are chosen anew."
 
 
-def plans_for(
-    task: Task,
-    teacher: Teacher,
-    dataset: Dataset,
-    options: Options,
-    staging: Path,
-    progress: Progress,
-    keep: Keep = made,
-) -> list[Plan]:
+def plans_for(planning: Planning) -> list[Plan]:
     """The plan that the recipe has, where it was made for what is asked for now; else what `plan_families` plans.
 
     Raises:
@@ -50,10 +37,11 @@ def plans_for(
         TargetsUnmetError: as `plan_families`.
         ConversionError: a member can't be written.
     """
+    options, progress = planning.options, planning.progress
     kept = options.recipe.plan
     if not kept.members:
-        return plan_families(task, teacher, dataset, options, staging, progress, keep)
-    now = chosen_for(options.recipe, teacher, dataset)
+        return plan_families(planning)
+    now = chosen_for(options.recipe, planning.teacher, planning.dataset)
     other = [line for line in kept.chosen_for or now if line not in now]
     if other:
         keys = {line.partition(" = ")[0] for line in other}
@@ -62,15 +50,15 @@ def plans_for(
             f"the recipe's members were chosen for {', '.join(other)}; now it is {', '.join(instead) or 'not'}: "
             "members are chosen anew"
         )
-        return plan_families(task, teacher, dataset, options, staging, progress, keep)
-    plan = _settled(kept, task, teacher, dataset, options, staging, progress)
+        return plan_families(planning)
+    plan = _settled(kept, planning)
     beyond = _beyond(plan, options.targets)
     if beyond:
         progress.note(
             f"of this teacher and these images the recipe's members are beyond {', '.join(beyond)}: members are "
             "chosen anew"
         )
-        return plan_families(task, teacher, dataset, options, staging, progress, keep)
+        return plan_families(planning)
     return [plan]
 
 
@@ -92,7 +80,7 @@ def chosen_for(recipe: Recipe, teacher: Teacher, dataset: Dataset) -> tuple[str,
     """All that decides which members are chosen, as `KEY = VALUE`.
 
     Of images it is their number, and of the teacher its shape: what tells them apart for certain differs from machine
-    to machine (times of files, the last digits of outputs).
+    to machine (looks of images, the last digits of outputs).
     """
     height, width = teacher.input_size
     values = {
@@ -184,21 +172,13 @@ def _spec(member: MemberRecipe, route: Route) -> MemberSpec:
     )
 
 
-def _settled(
-    kept: PlanRecipe,
-    task: Task,
-    teacher: Teacher,
-    dataset: Dataset,
-    options: Options,
-    staging: Path,
-    progress: Progress,
-) -> Plan:
+def _settled(kept: PlanRecipe, planning: Planning) -> Plan:
     """The recipe's members, each of them written once untrained; of the first source, which the recipe names."""
-    source = task.sources(teacher, dataset, options)[0]
+    source, progress = planning.sources()[0], planning.progress
     progress.note(
         f"{source.words}: the members are those of the recipe, and what stays float32 in them; none is judged anew"
     )
-    rehearsal = Rehearsal(task, source, teacher, dataset, staging / "rehearsal", options.formats)
+    rehearsal = planning.rehearsal(source)
     # The trained ones first, in their order.
     members = sorted(kept.members or (), key=lambda member: member.cut_out)
     specs = [_spec(member, source.route) for member in members]
@@ -215,14 +195,13 @@ def _settled(
     for one in made:
         cost = one.cost
         progress.note(f"{one.spec.name}: {cost.size_bytes} bytes, {cost.macs} MACs, {one.spec.depth} weight layers")
-    settings = SETTINGS[source.kind].for_size(teacher.input_size)
     return Plan(
         specs=tuple(one.spec for one in trained),
         parts=tuple(one.part for one in trained),
         kind=source.kind,
         words=source.words,
         route=source.route,
-        settings=replace(settings, **options.training.hyperparameters()),
+        settings=planning.settings(source),
         costs=tuple(one.cost for one in trained),
         reason="the recipe has the members",
         start=source.start,

@@ -51,7 +51,7 @@ class Training:
             settings=plan.settings,
             sparsity=self.options.recipe.sparsity,
             seconds=seconds,
-            plan_steps=steps_planner(self.options.training.joint_steps),
+            plan_steps=steps_planner(self.options.recipe.training.joint_steps),
             checkpoint=self.checkpoint("joint"),
             teacher=teacher,
         )
@@ -73,7 +73,7 @@ class Training:
             settings=plan.settings,
             keep_zeros=self.options.recipe.sparsity > 0,
             seconds=seconds,
-            plan_steps=steps_planner(self.options.training.quantization_steps),
+            plan_steps=steps_planner(self.options.recipe.training.quantization_steps),
             checkpoint=self.checkpoint("quantization"),
         )
         return ready, tuning

@@ -22,7 +22,7 @@ from learn2compress.stages.elsewhere import INTERRUPTED, TrainingJob
 from learn2compress.stages.failures import legible_failures
 from learn2compress.stages.saved import saved_plan
 from learn2compress.stages.training import Training
-from learn2compress.tasks import IMAGE_CLASSIFICATION
+from learn2compress.tasks import task_of
 from learn2compress.train.batches import LabelledViews
 from learn2compress.train.devices import use_all_devices
 from learn2compress.train.soft_labels import SoftLabels
@@ -37,7 +37,7 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     options = Options.of(recipe)
     plan = saved_plan(folder, job.joint_plan)
     keras.utils.set_random_seed(recipe.seed)
-    dataset = IMAGE_CLASSIFICATION.load_dataset(
+    dataset = task_of(recipe).load_dataset(
         recipe.data,
         test_data=recipe.test_data or None,
         labels=recipe.labels or None,
@@ -83,7 +83,7 @@ def main() -> int:
     try:
         progress = Progress(lambda event: _say(event=asdict(event)))
         folder, job = Path(sys.argv[1]), TrainingJob(**json.loads(sys.argv[2]))
-        with legible_failures(folder):
+        with legible_failures(folder.parent):
             train(folder, job, progress)
     except L2CError as error:
         _say(error=[error.code, error.what, error.fix])

@@ -34,6 +34,7 @@ class Reached:
         finished: whether this was all; then the optimizer is not kept.
         seconds: that all steps may take, what went before the first one taken off; 0 where their number stands.
         dtype: policy of the layers that are trained; empty where that was not told.
+        batch_size: images a step, once it is finished; 0 where that was not told.
     """
 
     done: int
@@ -44,6 +45,7 @@ class Reached:
     finished: bool = False
     seconds: float = 0.0
     dtype: str = ""
+    batch_size: int = 0
 
 
 class TrainingCheckpoint:
@@ -58,13 +60,18 @@ class TrainingCheckpoint:
         self._path, self._on_saved = path, on_saved
         self._last = time.monotonic()
 
-    def begun_in(self) -> str:
-        """The dtype policy that what was kept is trained in; empty where nothing was kept, or that was not told."""
+    def reached(self) -> Reached | None:
+        """How far the training came that was kept; None where none was, or it can't be read."""
         try:
             with np.load(self._path) as kept:
-                return _reached(kept).dtype
+                return _reached(kept)
         except UNREADABLE:
-            return ""
+            return None
+
+    def begun_in(self) -> str:
+        """The dtype policy that what was kept is trained in; empty where nothing was kept, or that was not told."""
+        reached = self.reached()
+        return reached.dtype if reached else ""
 
     def load(self, family: JointFamily) -> Reached | None:
         """Sets the family and its optimizer to what was kept.

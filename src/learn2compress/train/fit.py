@@ -60,12 +60,23 @@ class Trained:
     @staticmethod
     def of(reached: Reached, batches: LabelledViews, dtype: str = "float32") -> Trained:
         """A training that an earlier process brought to its end."""
-        epochs = reached.done / len(batches)
-        return Trained(reached.done, epochs, reached.elapsed, batches.batch_size, reached.waited, dtype)
+        # The run may have gone on with smaller batches since then.
+        size = reached.batch_size or batches.batch_size
+        epochs = reached.done / (len(batches.views) // size)
+        return Trained(reached.done, epochs, reached.elapsed, size, reached.waited, dtype)
 
     def reached(self) -> Reached:
         """The end of this one."""
-        return Reached(self.steps, self.steps, 1.0, self.seconds, self.waited, finished=True, dtype=self.dtype)
+        return Reached(
+            self.steps,
+            self.steps,
+            1.0,
+            self.seconds,
+            self.waited,
+            finished=True,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+        )
 
     def summary(self) -> dict[str, Any]:
         """For the manifest."""

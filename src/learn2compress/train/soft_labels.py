@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from learn2compress.core.cache import LOCK, trim, used
-from learn2compress.core.checkpoints import write_whole
+from learn2compress.core.checkpoints import naming, write_whole
 from learn2compress.core.chunks import at_once
 from learn2compress.core.dataset import ImageSplit, Predictor, Probabilities
 from learn2compress.core.errors import InputError
@@ -113,7 +113,8 @@ class _Shard:
 
     def fill(self, records: Iterator[NDArray[np.void]], images: int, checksum: int) -> Path:
         """Writes what is missing behind the first images, and keeps the place now and then."""
-        with self._part.open("r+b" if images else "wb") as file:
+        # It may lie on another disk than the run.
+        with naming(self._part), self._part.open("r+b" if images else "wb") as file:
             file.seek(images * self._record.itemsize)
             last = time.monotonic()
             for some in records:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from learn2compress.inputs.wording import shortened
 
 # Values as the model stores them, in its layout, a full batch where that is fixed -> its outputs (n, ...).
 Call = Callable[[NDArray[Any]], Any]
+
+_SHARES = 4  # for each thread: one that is held up then leaves the others little to wait for
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,31 @@ class BlackBox:
     file: Path | None = None
 
 
-def box_runner(call: Call, form: ImageForm, name: str) -> Runner:
+def box_runner(call: Call, form: ImageForm, name: str, *, threads: int = 1, at_once: int | None = None) -> Runner:
     """Runs a model in pieces of its batch size, in its own layout and type.
 
     Args:
         call: the model; gets as many images as its batch holds, where that is fixed.
         form: what it takes.
         name: of the model, for errors.
+        threads: calls at the same time, which `call` must allow where they are several.
+        at_once: images that it gets where its batch is open; by default all, shared out among the threads.
 
     Returns:
         A function that raises `teacher.call_failed` when the model can't be run.
     """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="l2c-model")
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             stored = form.stored(images)
-            step = form.batch or len(stored)
-            return np.concatenate(
-                [_answers(call, stored[at : at + step], step) for at in range(0, len(stored), step)]
-            )
+            step = form.batch or at_once or -(-len(stored) // threads)
+            # Many calls at a time: to hand over a single one takes longer than a small model.
+            share = step * max(1, len(stored) // (step * threads * _SHARES))
+            shares = [stored[at : at + share] for at in range(0, len(stored), share)]
+            answer = partial(_in_steps, call, step, form.batch)
+            answers = pool.map(answer, shares) if threads > 1 else map(answer, shares)
+            return np.concatenate(list(answers))
         except Exception as error:
             raise InputError(
                 "teacher.call_failed",
@@ -96,6 +106,12 @@ def box_runner(call: Call, form: ImageForm, name: str) -> Runner:
             ) from error
 
     return run
+
+
+def _in_steps(call: Call, step: int, batch: int | None, stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Outputs (len(stored), classes) of so many images at a time."""
+    pieces = [stored[at : at + step] for at in range(0, len(stored), step)]
+    return np.concatenate([_answers(call, piece, batch or len(piece)) for piece in pieces])
 
 
 def _answers(call: Call, some: NDArray[Any], step: int) -> NDArray[np.float32]:

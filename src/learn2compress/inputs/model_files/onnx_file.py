@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2compress.core.cores import usable_cores
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.model_files.black_box import BlackBox, Names, box_runner, digest
 from learn2compress.inputs.model_files.ports import Port, class_port, image_form, image_port
@@ -105,19 +106,7 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
     _check_runtime(path)
     # From 1.29 on it reports to its maker, and leaves an identifier of the machine, unless this is set before import.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as runtime
-
-    options = runtime.SessionOptions()
-    options.log_severity_level = _SILENT
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has a class of its own for each reason, and no common one
-        raise InputError(
-            "teacher.load_failed",
-            f"ONNX Runtime {runtime.__version__} can't load {path} ({shortened(error, 300)}).",
-            "export it with an older opset and standard operations; or pass a function that calls the model to "
-            "learn2compress.compress(function, ...).",
-        ) from error
+    session = _session(path)
     inputs = [_port(argument) for argument in session.get_inputs()]
     source = image_port(inputs, names.input, path.name)
     others = [port for port in inputs if port is not source]
@@ -129,6 +118,10 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
         )
     target = class_port([_port(argument) for argument in session.get_outputs()], names.output, path.name)
     form = image_form(source, channels_first=True)
+    # A batch of several images is shared out inside ONNX Runtime; where it is fixed, several batches run at a time.
+    threads = 1 if form.batch is None else usable_cores()
+    if threads > 1:
+        session = _session(path, threads=1)
 
     def call(stored: NDArray[Any]) -> Any:
         return session.run([target.name], {source.name: stored})[0]
@@ -137,10 +130,32 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
         "an ONNX model",
         form,
         digest([path, *beside], source.name, target.name),
-        box_runner(call, form, path.name),
+        box_runner(call, form, path.name, threads=threads),
         preprocess=None if np.dtype(source.dtype).kind == "f" else RAW,
         parameters=weights or None,
     )
+
+
+def _session(path: Path, threads: int = 0) -> Any:
+    """The model in ONNX Runtime, which chooses the number of threads where it is 0.
+
+    Raises:
+        InputError: `teacher.load_failed`.
+    """
+    import onnxruntime as runtime
+
+    options = runtime.SessionOptions()
+    options.log_severity_level = _SILENT
+    options.intra_op_num_threads = threads
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class of its own for each reason, and no common one
+        raise InputError(
+            "teacher.load_failed",
+            f"ONNX Runtime {runtime.__version__} can't load {path} ({shortened(error, 300)}).",
+            "export it with an older opset and standard operations; or pass a function that calls the model to "
+            "learn2compress.compress(function, ...).",
+        ) from error
 
 
 def _check_runtime(path: Path) -> None:

@@ -1,9 +1,8 @@
-"""A `.tflite` file, float or quantized: run by LiteRT, one image at a time, on all cores."""
+"""A `.tflite` file, float or quantized: run by LiteRT, one batch of its own size at a time on each core."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from learn2compress.core.cores import usable_cores
 from learn2compress.core.errors import InputError
 from learn2compress.core.silence import silenced
 from learn2compress.inputs.model_files.black_box import BlackBox, Names, box_runner, digest
-from learn2compress.inputs.model_files.ports import ImageForm, Port, class_port, image_form, image_port
+from learn2compress.inputs.model_files.ports import Port, class_port, image_form, image_port
 from learn2compress.inputs.model_files.protobuf import damaged
 from learn2compress.inputs.preprocessing import NAMED, RAW, Preprocessing
 from learn2compress.inputs.wording import shortened
@@ -23,6 +22,8 @@ IDENTIFIER = b"TFL3"
 # What an int8 input's scale and zero point say that the model was trained on, within a step or two.
 _RANGES = {"raw": (0.0, 255.0), "unit": (0.0, 1.0), "signed": (-1.0, 1.0)}
 _RANGE_SLACK = 0.02
+# Two threads at once in `silenced` would put each other's silence back in place of the terminal.
+_opening = threading.Lock()
 
 
 def check_tflite(path: Path) -> None:
@@ -62,13 +63,13 @@ def load_tflite(path: Path, names: Names) -> BlackBox:
     target = class_port([_port(detail) for detail in given], names.output, path.name)
     form = image_form(source, channels_first=False)
     detail = next(detail for detail in given if detail["name"] == target.name)
-    call = _Interpreters(path, form, taken[0]["index"], detail["index"], target)
-    # One image at a time: each thread's interpreter takes the shape of the first.
+    call = _Interpreters(path, taken[0]["index"], detail["index"], target)
     return BlackBox(
         "a LiteRT file",
         form,
         digest([path], source.name, target.name),
-        box_runner(call, form, path.name),
+        # Where the batch is open, one image at a time: each interpreter keeps the shape of its first.
+        box_runner(call, form, path.name, threads=usable_cores(), at_once=1),
         preprocess=_preprocessing(source),
         # What can be timed as it stands, one image in and one vector of scores out.
         file=path if len(given) == 1 and form.size is not None and form.batch in (None, 1) else None,
@@ -79,7 +80,7 @@ def _opened(path: Path) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with silenced():
+        with _opening, silenced():
             interpreter = Interpreter(model_path=str(path), num_threads=1)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -118,27 +119,25 @@ def _preprocessing(port: Port) -> Preprocessing | None:
 
 
 class _Interpreters:
-    """Runs stored images (n, ...) one by one, on an interpreter for each thread: each holds one set of tensors."""
+    """Runs stored images (n, ...), on an interpreter for each thread that asks: each holds one set of tensors.
 
-    def __init__(self, path: Path, form: ImageForm, source: int, target: int, output: Port) -> None:
-        self._path, self._form = path, form
+    So many of one thread are faster than one of many threads: an operation of a small model is too short to be
+    shared out.
+    """
+
+    def __init__(self, path: Path, source: int, target: int, output: Port) -> None:
+        self._path = path
         self._source, self._target, self._output = source, target, output
         self._own = threading.local()
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="l2c-litert")
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        step = self._form.batch or 1
-        pieces = [stored[at : at + step] for at in range(0, len(stored), step)]
-        return np.concatenate(list(self._pool.map(self._run, pieces)))
-
-    def _run(self, piece: NDArray[Any]) -> NDArray[np.float32]:
-        if getattr(self._own, "shape", None) != piece.shape:
+        if getattr(self._own, "shape", None) != stored.shape:
             self._own.interpreter = _opened(self._path)
-            self._own.interpreter.resize_tensor_input(self._source, piece.shape)
+            self._own.interpreter.resize_tensor_input(self._source, stored.shape)
             self._own.interpreter.allocate_tensors()
-            self._own.shape = piece.shape
+            self._own.shape = stored.shape
         interpreter = self._own.interpreter
-        interpreter.set_tensor(self._source, piece)
+        interpreter.set_tensor(self._source, stored)
         interpreter.invoke()
         values = interpreter.get_tensor(self._target).astype(np.float32)
         if self._output.scale:

@@ -1,4 +1,4 @@
-"""A `.tflite` file as a teacher: on a CPU, LiteRT runs the float32 file faster than Keras runs the model."""
+"""What labels the views: the teacher itself, or its float32 file, which LiteRT often runs faster on a CPU."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def fastest_labeller(teacher: Predictor, path: Path | None, split: ImageSplit) -
     expected, own_rate = _timed(teacher, images)
     if path is None:
         return teacher, own_rate, "the teacher itself"
-    runner = FileTeacher(teacher, path)
-    got, file_rate = _timed(runner, images)
+    of_file = FileTeacher(teacher, path)
+    got, file_rate = _timed(of_file, images)
     if file_rate <= own_rate or np.abs(got - expected).max() > LARGEST_DIFFERENCE:
         return teacher, own_rate, "the teacher itself"
-    return runner, file_rate, "LiteRT"
+    return of_file, file_rate, "LiteRT"
 
 
 def _timed(predictor: Predictor, images: Images) -> tuple[Probabilities, float]:
