@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -18,6 +17,8 @@ from learn2compress.core.errors import EXIT_INTERRUPTED, InputError, L2CError
 Command = TypeVar("Command", bound=Callable[..., Any])
 _TYPED = "learn2compress.typed"  # what stands on the command line, for who reads JSON
 _AGAIN = "Give the same command again."
+# Number and time of change of a file.
+_Identity = tuple[int, int]
 
 
 def ending_in_words(command: Command) -> Command:
@@ -28,13 +29,13 @@ def ending_in_words(command: Command) -> Command:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        as_json, began = bool(kwargs.get("as_json")), time.time()
+        as_json, before = bool(kwargs.get("as_json")), _family_in(kwargs.get("out"))
         try:
             return command(*args, **kwargs)
         except L2CError as error:
             end(error, as_json)
         except KeyboardInterrupt:
-            _end_interrupted(kwargs.get("out"), began, as_json)
+            _end_interrupted(kwargs.get("out"), before, as_json)
         except Exception as error:
             said = _in_words(error)
             if said is None:
@@ -81,35 +82,34 @@ def _print_json(error: L2CError, as_json: bool) -> None:
         click.echo(json.dumps({"error": error.told}))
 
 
-def _end_interrupted(out: Path | None, began: float, as_json: bool) -> NoReturn:
-    interruption = _interruption(out, began)
+def _end_interrupted(out: Path | None, before: _Identity | None, as_json: bool) -> NoReturn:
+    interruption = _interruption(out, before)
     _print_json(interruption, as_json)
     click.echo(f"\n{interruption.what} {interruption.fix}", err=True)
     sys.exit(EXIT_INTERRUPTED)
 
 
-def _interruption(out: Path | None, began: float) -> L2CError:
+def _interruption(out: Path | None, before: _Identity | None) -> L2CError:
     """What is left of a command that was interrupted, and how to go on.
 
     Args:
         out: the folder that it writes, where it writes one.
-        began: when the command did, in seconds since the epoch.
+        before: the family that was in it when the command began.
     """
-    from learn2compress.core.family import MANIFEST
     from learn2compress.core.folder import unfinished
     from learn2compress.core.paths import at_home
 
     if out is None:
         return L2CError("interrupted", "Interrupted before it was done.", _AGAIN)
     if unfinished(at_home(out)) is None:
-        manifest = at_home(out) / MANIFEST
-        if _came_after(manifest, began):  # of all that is written it comes last
+        family = _family_in(out)
+        if family not in (before, None):  # of all that is written its manifest comes last
             return L2CError(
                 "interrupted",
                 f"Interrupted when all was done: the family in {out} is complete.",
                 "This shows it:\n  " + shlex.join(["l2c", "report", str(out)]),
             )
-        left = f", and the family that was in {out} is as it was" if manifest.is_file() else ""
+        left = f", and the family that was in {out} is as it was" if family else ""
         return L2CError("interrupted", f"Interrupted: nothing was written{left}.", _AGAIN)
     return L2CError(
         "interrupted",
@@ -119,14 +119,18 @@ def _interruption(out: Path | None, began: float) -> L2CError:
     )
 
 
-def _came_after(path: Path, moment: float) -> bool:
-    """Whether a file was written, or moved to its place, since then; what an earlier command left was not."""
+def _family_in(folder: Path | None) -> _Identity | None:
+    """What tells the family in a folder from one that takes its place; None where there is none."""
+    from learn2compress.core.family import MANIFEST
+    from learn2compress.core.paths import at_home
+
+    if folder is None:
+        return None
     try:
-        status = path.stat()
+        status = (at_home(folder) / MANIFEST).stat()
     except OSError:
-        return False
-    # A file system may keep times to two seconds.
-    return max(status.st_mtime, status.st_ctime) >= moment - 2
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _in_words(error: Exception) -> InputError | None:

@@ -18,7 +18,6 @@ from click.testing import CliRunner
 from learn2compress.cli import main
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.dataset import load_dataset
-from learn2compress.inputs.model_files import onnx_file as onnx_file_module
 from learn2compress.inputs.model_files import tflite_file
 from learn2compress.inputs.model_files.black_box import Names, box_runner
 from learn2compress.inputs.model_files.graph_safety import DENIED
@@ -179,30 +178,21 @@ ASKED = {
     "one at a time": lambda k, tf, t: tflite(k, tf, t / "m.tflite"),
     "two at a time": lambda k, tf, t: tflite(k, tf, t / "m.tflite", batch=2),
     "any number": lambda k, tf, t: tflite(k, tf, t / "m.tflite", batch=None),
-    "onnx, one at a time": lambda k, tf, t: onnx_file(t / "m.onnx", (1, 3, SIZE, SIZE)),
 }
 
 
 @pytest.fixture
 def met(monkeypatch):
     """Two threads in which files are run, each of which goes on only when the other is there."""
-    onnxruntime = pytest.importorskip("onnxruntime")
     meeting = threading.Barrier(2)
-    own_interpreters, own_session = tflite_file._Interpreters.__call__, onnxruntime.InferenceSession
+    own_interpreters = tflite_file._Interpreters.__call__
 
     def interpreters(self, stored):
         meeting.wait(20)
         return own_interpreters(self, stored)
 
-    class Session(own_session):
-        def run(self, *args):
-            meeting.wait(20)
-            return super().run(*args)
-
     monkeypatch.setattr(tflite_file, "usable_cores", lambda: 2)
-    monkeypatch.setattr(onnx_file_module, "usable_cores", lambda: 2)
     monkeypatch.setattr(tflite_file._Interpreters, "__call__", interpreters)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     return meeting
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from learn2compress.core.checkpoints import Checkpoints, write_whole
+from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT
+from learn2compress.core.whole_files import write_whole
 from learn2compress.stages.failures import legible_failures
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
 

@@ -27,10 +27,12 @@ SETTING = replace(SETTINGS["students"], batch_size=16, dtype="float32", peak=0.0
 STEPS = 40
 
 
-@pytest.fixture
-def batches(split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path: Path) -> LabelledViews:
+@pytest.fixture(scope="module")
+def batches(
+    split: Callable[..., Any], counting_teacher: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> LabelledViews:
     views = Views(split(90), ViewSpec(2, (12, 12), 0))
-    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path / "cache", SILENT)
+    soft, _ = soft_labels(counting_teacher(), views, 3, tmp_path_factory.mktemp("cache"), SILENT)
     return LabelledViews(views, soft, 16, 0)
 
 
@@ -38,7 +40,7 @@ def arrays(members: Any) -> list[Any]:
     return [np.asarray(variable) for member in members for variable in member.variables]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def joint(tiny_member: Callable[..., Any], batches: LabelledViews) -> Callable[..., Any]:
     import keras
 
@@ -54,6 +56,22 @@ def joint(tiny_member: Callable[..., Any], batches: LabelledViews) -> Callable[.
     return train
 
 
+@pytest.fixture(scope="module")
+def whole(joint: Callable[..., Any]) -> tuple[list[Any], Any]:
+    """The members and the run of a training that nothing has stopped; nobody changes them."""
+    found: tuple[list[Any], Any] = joint(None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def stopped(joint: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a training keeps that was stopped early."""
+    path = tmp_path_factory.mktemp("stopped") / "joint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        joint(TrainingCheckpoint(path), stopping(0.3))
+    return path.read_bytes()
+
+
 def stopping(at: float) -> Progress:
     """Stops the run as Ctrl-C does once so much of a training is done."""
 
@@ -64,15 +82,17 @@ def stopping(at: float) -> Progress:
     return Progress(listen)
 
 
-def test_joint_training_that_was_stopped_ends_as_if_it_had_not(joint: Callable[..., Any], tmp_path: Path) -> None:
-    whole, run = joint(None)
+def test_joint_training_that_was_stopped_ends_as_if_it_had_not(
+    joint: Callable[..., Any], whole: tuple[list[Any], Any], tmp_path: Path
+) -> None:
+    members, run = whole
     checkpoint = TrainingCheckpoint(tmp_path / "joint.npz")
     for share in (0.2, 0.6):
         with pytest.raises(KeyboardInterrupt):
             joint(checkpoint, stopping(share))
     stopped, again = joint(TrainingCheckpoint(tmp_path / "joint.npz"))
     assert (again.steps, again.epochs) == (run.steps, run.epochs) == (STEPS, run.epochs)
-    for one, other in zip(arrays(whole), arrays(stopped), strict=True):
+    for one, other in zip(arrays(members), arrays(stopped), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
     # It has ended: nothing is trained once more.
     events: list[Event] = []
@@ -108,9 +128,9 @@ def test_quantization_aware_training_goes_on_with_its_ranges(
 
 
 def test_zeros_stay_zero_when_quantization_aware_training_goes_on(
-    joint: Callable[..., Any], batches: LabelledViews, tmp_path: Path
+    whole: tuple[list[Any], Any], batches: LabelledViews, tmp_path: Path
 ) -> None:
-    members, _ = joint(None)
+    members, _ = whole
     options: dict[str, Any] = {"settings": SETTING, "keep_zeros": True, "seconds": 0}
     options |= {"plan_steps": lambda *_: STEPS, "checkpoint": TrainingCheckpoint(tmp_path / "tuning.npz")}
 
@@ -139,30 +159,28 @@ def test_the_place_is_kept_now_and_then(
 
 @pytest.mark.parametrize("damage", ["cut short", "text", "other shapes", "nothing"])
 def test_what_can_not_be_used_is_left_aside_and_training_begins_anew(
-    joint: Callable[..., Any], tmp_path: Path, damage: str
+    joint: Callable[..., Any], whole: tuple[list[Any], Any], stopped: bytes, tmp_path: Path, damage: str
 ) -> None:
     path = tmp_path / "joint.npz"
-    with pytest.raises(KeyboardInterrupt):
-        joint(TrainingCheckpoint(path), stopping(0.3))
-    content = path.read_bytes()
     if damage == "cut short":
-        path.write_bytes(content[: len(content) // 2])
+        path.write_bytes(stopped[: len(stopped) // 2])
     elif damage == "text":
         path.write_text("no archive")
     elif damage == "other shapes":
         np.savez(path, reached=np.array('{"done": 1, "steps": 2, "share": 0.1, "elapsed": 1.0}'), v0=np.zeros(3))
-    else:
-        path.unlink()
     members, run = joint(TrainingCheckpoint(path))
     assert run.steps == STEPS
-    for one, other in zip(arrays(joint(None)[0]), arrays(members), strict=True):
+    for one, other in zip(arrays(whole[0]), arrays(members), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_training_that_diverged_leaves_a_place_to_go_on_from(
-    joint: Callable[..., Any], batches: LabelledViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    joint: Callable[..., Any],
+    whole: tuple[list[Any], Any],
+    batches: LabelledViews,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole, _ = joint(None)
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
     path = tmp_path / "joint.npz"
 
@@ -180,7 +198,7 @@ def test_training_that_diverged_leaves_a_place_to_go_on_from(
         assert all(np.isfinite(kept[name]).all() for name in kept.files if name != "reached")
     members, run = joint(TrainingCheckpoint(path))
     assert run.steps == STEPS
-    for one, other in zip(arrays(whole), arrays(members), strict=True):
+    for one, other in zip(arrays(whole[0]), arrays(members), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 

@@ -25,6 +25,8 @@ from learn2compress.train.trainable import trainable
 
 BATCH = 24
 available = keras.distribution.list_devices()
+# For each array that a step gets, how many of its images lie on each device.
+parts = []
 
 
 def member(width):
@@ -34,15 +36,13 @@ def member(width):
 
 
 class Watched(JointFamily):
-    parts = ()
-
     def make_train_function(self, force=False):
         if self.train_function is None:
             super().make_train_function(force)
-            self.train_function = watched(self.train_function, self.parts)
+            self.train_function = watched(self.train_function)
 
 
-def watched(step, parts):
+def watched(step):
     def call(state, data):
         (batch,) = data
         for array in jax.tree.leaves(batch):
@@ -55,11 +55,10 @@ def watched(step, parts):
 def trained(count):
     keras.distribution.list_devices = lambda: available[:count]
     notes = []
+    parts.clear()
     use_all_devices(BATCH, Progress(lambda event: notes.append(event.message)))
     keras.utils.set_random_seed(0)
     family = Watched([trainable(member(width), "float32", 0.9) for width in (16, 8)], 2.0, 0.3)
-    # For each array that a step gets, how many of its images lie on each device.
-    family.parts = parts = []
     compile_family(family, keras.optimizers.SGD(0.1))
     random = np.random.default_rng(0)
     losses = []
@@ -69,7 +68,7 @@ def trained(count):
         soft = np.log(0.1 + 0.7 * np.eye(3, dtype=np.float32)[labels])
         losses.append(float(family.train_on_batch(images, (labels, soft), return_dict=True)["loss"]))
     devices = len(family.trainable_variables[0].value.sharding.device_set)
-    return {"notes": notes, "losses": losses, "devices": devices, "parts": parts}
+    return {"notes": notes, "losses": losses, "devices": devices, "parts": [*parts]}
 
 
 print(json.dumps([trained(1), trained(4)]))

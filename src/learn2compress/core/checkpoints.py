@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from learn2compress.core.clock import Clock
 from learn2compress.core.errors import InputError
+from learn2compress.core.whole_files import write_whole
 
 T = TypeVar("T")
 CHECKPOINTS = "checkpoints"
@@ -19,7 +19,7 @@ STATE = "state.json"
 AT_WORK = "at-work"
 EARLY = "early.json"
 # Raised when what a checkpoint holds is read otherwise than before.
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoints:
@@ -141,29 +141,3 @@ def _read(path: Path) -> dict[str, Any]:
             f"delete {path.parent} and begin anew.",
         ) from error
     return state
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Inside, an `OSError` that names no file gets this path: one of a disk that is full while a file is written."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file such that after a crash at any moment the old content or the new is there, never a part."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with naming(path), part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from learn2compress.core.errors import InputError
 from learn2compress.core.framing import CROP, Framing
+from learn2compress.core.whole_files import write_whole
 
 SCHEMA_VERSION = 1
 MANIFEST = "family.json"
@@ -284,9 +285,7 @@ class Family(Record):
     def write(self, folder: Path) -> Path:
         """Writes `family.json` into `folder`, whole or not at all."""
         path = folder / MANIFEST
-        part = path.with_suffix(".json.part")
-        part.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_whole(path, (self.model_dump_json(indent=1) + "\n").encode())
         return path
 
     @staticmethod

@@ -17,6 +17,7 @@ from learn2compress.core.framing import CROP, Framing
 from learn2compress.core.paths import at_home
 from learn2compress.core.plan_recipe import MemberRecipe, PlanRecipe
 from learn2compress.core.precision import AUTO, INT8, OUTPUTS, split_names
+from learn2compress.core.whole_files import write_whole
 
 RECIPE = "recipe.toml"
 # What a preset sets; whatever else is given goes before it.
@@ -191,9 +192,7 @@ class Recipe(_Section):
         """
         values = {key: value for key, value in self.model_dump(exclude_none=True).items() if value not in ("", {})}
         lines = "".join(f"# {line}\n" for line in comment.splitlines())
-        part = path.with_suffix(".toml.part")
-        part.write_text(lines + tomli_w.dumps(values), encoding="utf-8")
-        part.replace(path)
+        write_whole(path, (lines + tomli_w.dumps(values)).encode())
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 
-from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Images
 from learn2compress.core.errors import ConversionError
 from learn2compress.core.precision import FULL_INT8, FileFormat
+from learn2compress.core.whole_files import write_whole
 from learn2compress.export.convert import to_float32, to_int8, to_post_training_int8, to_unrounded
 from learn2compress.export.schema.packing import unpack
 

@@ -236,7 +236,8 @@ def choose_members(
     if uneven:
         inside = _inside(candidates, list(chosen.values()))
         enough = len(chosen.keys() | {c.spec.name for c in inside or ()}) >= min(count, len(candidates))
-        if inside is not None and (enough or not _within_reach(targets, candidates)):
+        # Where the nearest are taken, these are beyond the bounds whatever is taken.
+        if inside is not None and (enough or not (nearest or _within_reach(targets, candidates))):
             candidates = inside or list(chosen.values())
         else:
             chosen = _one_for_each_set(targets, candidates, (), nearest=nearest)

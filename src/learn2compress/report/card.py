@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.family import Family, Member
 from learn2compress.core.framing import FRAMED
 from learn2compress.core.units import milliseconds, percent, show_bytes, show_count
+from learn2compress.core.whole_files import write_whole
 from learn2compress.report.headline import sampling_error
 from learn2compress.report.rows import points, times
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.family import Family, Member
 from learn2compress.core.framing import FRAMED
 from learn2compress.core.units import percent, show_bytes, show_duration
+from learn2compress.core.whole_files import write_whole
 from learn2compress.report import rows as figures
 from learn2compress.report.card import card_file
 from learn2compress.report.classes import class_table

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from learn2compress.core.checkpoints import Checkpoints, write_whole
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.whole_files import write_whole
 from learn2compress.train.checkpoint import TrainingCheckpoint
 from learn2compress.train.settings import SETTINGS, SMALLEST_BATCH
 
@@ -39,6 +40,9 @@ def take_batch_size(run: Checkpoints, asked: int | None, input_size: tuple[int, 
     for path, plan in _kept_plans(run.folder) if changeable(run.folder) else ():
         size = asked or SETTINGS[plan["kind"]].for_size(input_size).batch_size
         if plan["settings"]["batch_size"] != size:
+            # A trial compares sources at the same batch size, from its beginning.
+            for trial in run.folder.glob("trial-*.npz"):
+                trial.unlink(missing_ok=True)
             plan["settings"]["batch_size"] = size
             write_whole(path, json.dumps(plan).encode())
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from learn2compress.core.checkpoints import Checkpoints, write_whole
+from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.dataset import Dataset, Predictor
 from learn2compress.core.errors import ConversionError, InputError
 from learn2compress.core.progress import Progress
+from learn2compress.core.whole_files import write_whole
 from learn2compress.export.convert import to_float32
 from learn2compress.graph.trunk import build_whole, own_layers
 from learn2compress.inputs.symbolic import pixels_to_probabilities

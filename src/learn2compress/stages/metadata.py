@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from learn2compress.core.checkpoints import write_whole
 from learn2compress.core.dataset import Dataset
 from learn2compress.core.family import NOT_GIVEN, Accuracy
 from learn2compress.core.framing import FRAMED
@@ -15,6 +14,7 @@ from learn2compress.core.options import Options
 from learn2compress.core.precision import FULL_INT8, FileFormat
 from learn2compress.core.units import percent, show_count
 from learn2compress.core.version import __version__
+from learn2compress.core.whole_files import write_whole
 from learn2compress.export.schema.packing import utf8
 from learn2compress.inputs.display_names import read_display_names
 from learn2compress.inputs.teacher import Teacher

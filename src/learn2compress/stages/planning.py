@@ -83,11 +83,11 @@ class Plan:
     search: dict[str, Any] = field(default_factory=dict)
 
 
-# What makes a plan of one source, given the source's kind: such as what keeps it for the next process.
-Keep = Callable[[SourceKind, Callable[[], Plan]], Plan]
+# What makes a plan of one source, given a name for it: such as what keeps it for the next process.
+Keep = Callable[[str, Callable[[], Plan]], Plan]
 
 
-def made(kind: SourceKind, make: Callable[[], Plan]) -> Plan:
+def made(name: str, make: Callable[[], Plan]) -> Plan:
     """The plan, kept nowhere."""
     return make()
 
@@ -169,17 +169,25 @@ def _nearest_plan(planning: Planning, failures: Sequence[tuple[MemberSource, L2C
     """What comes nearest to the bounds, where nothing that can be built is within them.
 
     Raises:
-        InputError, ConversionError: no source failed by the bounds alone: the first one's.
+        InputError, ConversionError: no source failed by the bounds alone, or none of those that did gives members.
     """
     beyond = [(source, error) for source, error in failures if isinstance(error, TargetsUnmetError)]
-    if not beyond:
-        raise failures[0][1]
-    source, error = min(beyond, key=lambda pair: pair[1].excess)
-    planning.progress.warn(
-        f"{error.what} What comes nearest is trained and written, and the run will end with exit code {EXIT_TARGETS}."
-        f" To have all bounds kept, {error.fix}"
-    )
-    return planning.keep(source.kind, partial(plan_family, source, planning, nearest=True))
+    failed = failures[0][1]
+    for source, error in sorted(beyond, key=lambda pair: pair[1].excess):
+        planning.progress.warn(
+            f"{error.what} What comes nearest is trained and written, and the run will end with exit code "
+            f"{EXIT_TARGETS}. To have all bounds kept, {error.fix}"
+        )
+        make = partial(plan_family, source, planning, nearest=True)
+        try:
+            # Not in the place of a plan that keeps the bounds: a run that goes on would take it for one.
+            return planning.keep(f"nearest-{source.kind}", make)
+        except (InputError, ConversionError, TargetsUnmetError) as other:
+            if not isinstance(other, ConversionError) and other.code not in GIVES_NONE:
+                raise
+            planning.progress.note(f"{source.words}: {other.what}")
+            failed = other
+    raise failed
 
 
 def _too_few(most: int, plan: Plan, students: int) -> str:

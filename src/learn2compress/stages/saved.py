@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from learn2compress.core.checkpoints import Checkpoints, naming
-from learn2compress.core.member import Cost, MemberSpec, SourceKind
+from learn2compress.core.checkpoints import Checkpoints
+from learn2compress.core.member import Cost, MemberSpec
+from learn2compress.core.whole_files import naming
 from learn2compress.graph.slices import Part, Positions
 from learn2compress.stages.planning import Plan, Spare
 from learn2compress.train.settings import TrainingSettings
@@ -52,9 +53,9 @@ def recalled_plans(run: Checkpoints, key: str, make: Callable[[], Sequence[Plan]
     return plans
 
 
-def kept_by_source(run: Checkpoints, kind: SourceKind, make: Callable[[], Plan]) -> Plan:
+def kept_by_source(run: Checkpoints, name: str, make: Callable[[], Plan]) -> Plan:
     """The plan of one source, kept until those of all are; see `planning.Keep`."""
-    (plan,) = recalled_plans(run, f"{_PLANNED}-{kind}", lambda: [make()])
+    (plan,) = recalled_plans(run, f"{_PLANNED}-{name}", lambda: [make()])
     return plan
 
 

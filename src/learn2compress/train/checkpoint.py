@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from learn2compress.core.checkpoints import write_whole
+from learn2compress.core.whole_files import write_whole
 from learn2compress.train.joint import JointFamily
 
 EVERY_SECONDS = 30.0

@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from learn2compress.core.cache import LOCK, trim, used
-from learn2compress.core.checkpoints import naming, write_whole
 from learn2compress.core.chunks import at_once
 from learn2compress.core.dataset import ImageSplit, Predictor, Probabilities
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import Progress
+from learn2compress.core.whole_files import naming, write_whole
 from learn2compress.train.views import Views
 
 FORMAT = 2

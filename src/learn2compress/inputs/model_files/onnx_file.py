@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2compress.core.cores import usable_cores
 from learn2compress.core.errors import InputError
 from learn2compress.inputs.model_files.black_box import BlackBox, Names, box_runner, digest
 from learn2compress.inputs.model_files.ports import Port, class_port, image_form, image_port
@@ -118,10 +117,6 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
         )
     target = class_port([_port(argument) for argument in session.get_outputs()], names.output, path.name)
     form = image_form(source, channels_first=True)
-    # A batch of several images is shared out inside ONNX Runtime; where it is fixed, several batches run at a time.
-    threads = 1 if form.batch is None else usable_cores()
-    if threads > 1:
-        session = _session(path, threads=1)
 
     def call(stored: NDArray[Any]) -> Any:
         return session.run([target.name], {source.name: stored})[0]
@@ -130,14 +125,14 @@ def load_onnx(path: Path, names: Names) -> BlackBox:
         "an ONNX model",
         form,
         digest([path, *beside], source.name, target.name),
-        box_runner(call, form, path.name, threads=threads),
+        box_runner(call, form, path.name),
         preprocess=None if np.dtype(source.dtype).kind == "f" else RAW,
         parameters=weights or None,
     )
 
 
-def _session(path: Path, threads: int = 0) -> Any:
-    """The model in ONNX Runtime, which chooses the number of threads where it is 0.
+def _session(path: Path) -> Any:
+    """The model in ONNX Runtime, which shares the work of a call out among threads of its own.
 
     Raises:
         InputError: `teacher.load_failed`.
@@ -146,7 +141,6 @@ def _session(path: Path, threads: int = 0) -> Any:
 
     options = runtime.SessionOptions()
     options.log_severity_level = _SILENT
-    options.intra_op_num_threads = threads
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a class of its own for each reason, and no common one
