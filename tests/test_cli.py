@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from learn2compress import ending
 from learn2compress.cli import main
 from learn2compress.core.errors import (
     EXIT_INPUT,
@@ -358,25 +356,32 @@ def test_an_interruption_is_a_json_document_where_one_is_asked_for(
     assert ("l2c compress --resume --out family" in error["fix"]) is reached
 
 
-@pytest.mark.parametrize("hours", [0, 1])
+@pytest.mark.parametrize("anew", [True, False])
+@pytest.mark.parametrize("before", [True, False])
 def test_a_family_that_is_complete_is_named_when_only_its_table_is_interrupted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+    folder: Path, monkeypatch: pytest.MonkeyPatch, anew: bool, before: bool
 ) -> None:
+    manifest = Path("my family", "family.json")
+    if before:
+        manifest.parent.mkdir()
+        manifest.write_text("{}")
+
     def interrupted(out: Path, **options: object) -> None:
-        out.mkdir()
-        (out / "family.json").touch()
+        if anew:
+            # In the place of the one that an earlier command wrote, which says nothing of this one.
+            out.mkdir(exist_ok=True)
+            (out / "part").write_text("{}")
+            (out / "part").replace(manifest)
         raise KeyboardInterrupt
 
     monkeypatch.setitem(sys.modules, "learn2compress.compress", SimpleNamespace(compress=interrupted))
-    # One that an earlier command wrote says nothing of this one.
-    monkeypatch.setattr(ending, "time", SimpleNamespace(time=lambda: time.time() + 3600 * hours))
     found = CliRunner().invoke(main, ["compress", "--resume", "--out", "my family", "--json"])
     assert found.exit_code == EXIT_INTERRUPTED
     error = json.loads(found.stdout)["error"]
-    assert "my family" in error["message"]
-    assert ("complete" in error["message"]) is (hours == 0)
-    assert ("nothing was written" in error["message"]) is (hours == 1)
-    assert ("l2c report 'my family'" in error["fix"]) is (hours == 0)
+    assert ("my family" in error["message"]) is (anew or before)
+    assert ("complete" in error["message"]) is anew
+    assert ("nothing was written" in error["message"]) is not anew
+    assert ("l2c report 'my family'" in error["fix"]) is anew
 
 
 def test_a_command_that_writes_nothing_can_be_interrupted_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

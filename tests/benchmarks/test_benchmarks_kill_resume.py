@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,6 +98,10 @@ def trainer(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like the one that trains for the run in this folder."""
     module = "learn2compress.stages.training_process"
     found = process("import time; time.sleep(600)", module, str(folder / "checkpoints"))
+    # For a moment after it has begun its command line is empty.
+    ends = time.monotonic() + 10
+    while not Path(f"/proc/{found.pid}/cmdline").read_bytes() and time.monotonic() < ends:
+        time.sleep(0.01)
     try:
         yield found
     finally:

@@ -172,7 +172,7 @@ def _nearest_plan(planning: Planning, failures: Sequence[tuple[MemberSource, L2C
         InputError, ConversionError: no source failed by the bounds alone, or none of those that did gives members.
     """
     beyond = [(source, error) for source, error in failures if isinstance(error, TargetsUnmetError)]
-    failed = failures[0][1]
+    failed: L2CError | None = None
     for source, error in sorted(beyond, key=lambda pair: pair[1].excess):
         planning.progress.warn(
             f"{error.what} What comes nearest is trained and written, and the run will end with exit code "
@@ -186,8 +186,8 @@ def _nearest_plan(planning: Planning, failures: Sequence[tuple[MemberSource, L2C
             if not isinstance(other, ConversionError) and other.code not in GIVES_NONE:
                 raise
             planning.progress.note(f"{source.words}: {other.what}")
-            failed = other
-    raise failed
+            failed = failed or other
+    raise failed or failures[0][1]
 
 
 def _too_few(most: int, plan: Plan, students: int) -> str:
