@@ -4,9 +4,10 @@
 
 They are trainings as `l2c compress --from fresh` does them, with soft labels on disk (here made up: what they say
 does not matter). The files are those of Imagenette, which have the students' size, and photos that are made here, of
-500 x 375 pixels, and of 12 megapixels as telephones take them; they are decoded anew for each view. Asked: at most
-5 % of the time at 32 pixels and 20 % at 224 from files of that size; how it is with larger ones is told. The members
-of the teacher are slower to train, so that they wait less.
+500 x 375 pixels, and of 12 megapixels as telephones take them; they are decoded anew for each view, the largest from
+scaled-down copies, which are made before: told is how long that took for a photo, and how many bytes one takes.
+Asked: at most 5 % of the time at 32 pixels and 20 % at 224 from files of that size; how it is with larger ones is
+told. The members of the teacher are slower to train, so that they wait less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what 
 import argparse
 import json
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +109,17 @@ def row(case: Case, steps: int) -> dict[str, Any]:
             folders.STACK_LIMIT_BYTES = limit
 
 
+def copied(views: Views) -> dict[str, float]:
+    """Makes the copies of the photos, and tells what one takes; nothing where there are none."""
+    if views.copies is None:
+        return {}
+    started = time.perf_counter()
+    views.copies.make(SILENT)
+    seconds = time.perf_counter() - started
+    stored = sum(path.stat().st_size for path in views.copies.folder.iterdir())
+    return {"copy_ms": 1000 * seconds / views.copies.count, "copy_bytes": stored / views.copies.count}
+
+
 def trained(case: Case, data: Path, steps: int) -> dict[str, Any]:
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
@@ -118,7 +131,8 @@ def trained(case: Case, data: Path, steps: int) -> dict[str, Any]:
     specs = [c.spec for c in choose_members(source.narrower(widest, wides), (), STUDENTS, largest)]
     settings = SETTINGS["students"].for_size(size).here()
     with tempfile.TemporaryDirectory() as folder:
-        views = Views(dataset.train, ViewSpec(1, size, 0, True))
+        views = Views(dataset.train, ViewSpec(1, size, 0, True), Path(folder))
+        copies = copied(views)
         soft, _ = soft_labels(teacher, views, dataset.classes, Path(folder), SILENT)
         _, done = joint_training(
             [source.build(spec) for spec in specs],
@@ -138,6 +152,7 @@ def trained(case: Case, data: Path, steps: int) -> dict[str, Any]:
         "share_waited": share,
         "asked": case.most,
         "reached": None if case.most is None else share <= case.most,
+        **copies,
     }
     print(found, flush=True)
     return found
@@ -157,10 +172,11 @@ def main() -> None:
         "rows": rows,
     }
     (HERE / "results" / "waiting.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    table = Table("data", "pixels", "images a second", "waiting, %", "asked, %")
+    table = Table("data", "pixels", "images a second", "waiting, %", "asked, %", "copies, ms", "copies, kB")
     for found in rows:
         shares = ("" if (share := found[key]) is None else f"{100 * share:.1f}" for key in ("share_waited", "asked"))
-        table.add_row(found["data"], str(found["side"]), f"{found['images_per_second']:.0f}", *shares)
+        copies = (f"{found.get('copy_ms', 0):.0f}", f"{found.get('copy_bytes', 0) / 1000:.0f}")
+        table.add_row(found["data"], str(found["side"]), f"{found['images_per_second']:.0f}", *shares, *copies)
     Console().print(table)
 
 

@@ -147,11 +147,11 @@ def test_a_teacher_that_is_trained_along_is_shown_no_images_without_a_label() ->
 class Photos:
     """Images on disk, of which each takes so many seconds to decode, on a clock of its own."""
 
-    stacked, framing = None, "crop"
+    stacked, framing, fingerprint = None, "crop", "photos"
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, side: int = 40) -> None:
         self._seconds, self._lock, self.now = seconds, threading.Lock(), 0.0
-        self.sizes = np.array([(40, 40)] * 200)
+        self.sizes = np.array([(side, side)] * 200)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -214,6 +214,91 @@ def test_what_labelling_takes_is_timed_with_decoding(
     spent = photos.now
     assert timed(Checkpoints(tmp_path))[1] == rate
     assert photos.now - spent < 0.01 * 300
+
+
+@pytest.mark.parametrize(("kinds", "seconds", "views"), [(["prunings"], 0.04, 8), (["students"], 0.055, 6)])
+def test_of_large_photos_both_are_timed_what_they_take_and_what_their_copies_do(
+    run: Checkpoints,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kinds: list[str],
+    seconds: float,
+    views: int,
+) -> None:
+    from learn2compress.stages import labelling
+    from learn2compress.stages.budget import COPIED, decided_views
+
+    monkeypatch.setenv("L2C_CACHE", str(tmp_path / "cache"))
+    photos = Photos(0.03, side=1000)
+
+    class Teacher:
+        input_size, fingerprint, given_file = (32, 32), "", None
+
+        def predict(self, images: Any) -> Any:
+            photos.take(0.01 * len(images))
+            return np.zeros((len(images), 2), np.float32)
+
+    monkeypatch.setattr(labelling, "perf_counter", lambda: photos.now)
+    dataset: Any = SimpleNamespace(train=photos, validation=photos)
+    teacher: Any = Teacher()
+    plans: Any = [SimpleNamespace(kind=kind) for kind in kinds]
+    options = Options.of(Recipe(budget="205s", views=ViewsRecipe(mirrored=True)))
+    _, rate, _ = labelling.timed_labeller(run, teacher, [], plans, dataset, options)
+    # The whole family is measured on the photos as they are.
+    assert 1 / rate == pytest.approx(seconds)
+    # To read a copy takes no time on this clock.
+    assert 1 / run.recall(COPIED, float) == pytest.approx(0.01)
+    spent = photos.now
+    labelling.timed_labeller(Checkpoints(tmp_path), teacher, [], plans, dataset, options)
+    assert photos.now - spent < 0.01 * 300
+    # Labels have 24.6 seconds: the copies take 8 or 11, a view of them 2.
+    assert decided_views(run, teacher, dataset, rate, options).count == views
+
+
+def test_copies_of_photos_are_labelled_and_the_other_splits_stay_what_they_are(
+    run: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from learn2compress.inputs.dataset import load_dataset
+    from learn2compress.stages.labelling import Labelling
+    from learn2compress.train.views import Views, ViewSpec
+
+    random = np.random.default_rng(0)
+    for number in range(60):
+        folder = tmp_path / "photos" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (7, 10 + number % 3, 3), np.uint8)
+        Image.fromarray(pixels).resize((1000 + number, 700)).save(folder / f"{number}.jpg")
+    dataset = load_dataset(tmp_path / "photos", seed=0)
+    monkeypatch.setenv("L2C_CACHE", str(tmp_path / "cache"))
+    asked: list[Any] = []
+
+    class Labeller:
+        input_size, fingerprint = (32, 32), "labeller"
+
+        def predict(self, images: Any) -> Any:
+            asked.append(images)
+            return np.full((len(images), 2), 0.5, np.float32)
+
+    events: list[Event] = []
+    labelling = Labelling(run, Labeller(), dataset, Progress(events.append))
+    views, soft = labelling.of(ViewSpec(1, (32, 32), 0))
+    assert [event.stage for event in events if event.kind == "done"] == ["scaled-down copies", "soft labels"]
+    count = len(dataset.train)
+    (done,) = [event.done for event in events if event.kind == "done" and event.stage == "scaled-down copies"]
+    assert done == count
+    assert len(list((tmp_path / "cache").rglob("*.jpg"))) == count
+    # What was labelled is what training shows, and it is cut from copies.
+    everything = np.arange(count)
+    np.testing.assert_array_equal(np.concatenate(asked), views.batch(0, everything))
+    assert (views.batch(0, everything) != Views(dataset.train, views.spec).batch(0, everything)).any()
+    assert soft.count == 1
+    # The next run finds both.
+    events.clear()
+    labelling.of(ViewSpec(1, (32, 32), 0))
+    assert [event.stage for event in events if event.kind == "done"] == ["soft labels"]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

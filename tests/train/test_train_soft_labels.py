@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from learn2compress.core.cache import LOCK
 from learn2compress.core.errors import InputError
 from learn2compress.core.progress import SILENT, Event, Progress
 from learn2compress.stages.failures import legible_failures
@@ -251,7 +252,7 @@ def test_a_run_that_waits_for_another_says_so(split: Split, counting_teacher: Te
         found.append(soft_labels(counting_teacher(), views, 3, tmp_path, Progress(listen)))
 
     waiting = threading.Thread(target=second, daemon=True)
-    with FileLock(folder / module.LOCK):
+    with FileLock(folder / LOCK):
         waiting.start()
         assert said.wait(20)
         assert not found

@@ -6,10 +6,13 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock, Timeout
+
+from learn2compress.core.progress import Progress
 
 # More than a hundred data sets of the size of CIFAR-10 at a dozen views, or one of a million images and 1000 classes.
 MOST_BYTES = 5_000_000_000
@@ -19,7 +22,7 @@ LOCK = "lock"
 
 
 def cache_folder() -> Path:
-    """Where soft labels are kept between runs: `$L2C_CACHE`, else the user's cache folder."""
+    """Where soft labels and copies of photos are kept between runs: `$L2C_CACHE`, else the user's cache folder."""
     given = os.environ.get("L2C_CACHE")
     return Path(given) if given else Path(platformdirs.user_cache_dir("learn2compress", appauthor=False))
 
@@ -27,6 +30,27 @@ def cache_folder() -> Path:
 def used(entry: Path) -> None:
     """Notes that a folder of the cache is in use."""
     os.utime(entry)
+
+
+@contextlib.contextmanager
+def alone(entry: Path, progress: Progress, waiting: str) -> Iterator[None]:
+    """Inside, no other run writes this folder of the cache.
+
+    Args:
+        entry: is there.
+        progress: gets a note where another run is writing it.
+        waiting: what the note says.
+    """
+    lock = FileLock(entry / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def trim(cache: Path, most_bytes: int = MOST_BYTES, least_seconds: float = LEAST_SECONDS) -> list[Path]:

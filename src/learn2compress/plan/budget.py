@@ -59,15 +59,18 @@ def affordable_doubtful(budget_seconds: float) -> int:
     return min(MOST_DOUBTFUL, int(REHEARSAL_SHARE * budget_seconds / REHEARSAL_SECONDS))
 
 
-def affordable_views(budget_seconds: float, images: int, images_per_second: float) -> int:
+def affordable_views(
+    budget_seconds: float, images: int, images_per_second: float, copying_seconds: float = 0.0
+) -> int:
     """How many views of the training set can be made and labelled within their share of the budget (at least one).
 
     Args:
         images: in the training set.
         images_per_second: that are decoded, made views of and labelled.
+        copying_seconds: of that share, what copies of large photos take before.
     """
-    seconds_per_view = images / images_per_second
-    return max(1, min(MOST_VIEWS, math.floor(SOFT_LABEL_SHARE * budget_seconds / seconds_per_view)))
+    seconds, seconds_per_view = SOFT_LABEL_SHARE * budget_seconds - copying_seconds, images / images_per_second
+    return max(1, min(MOST_VIEWS, math.floor(seconds / seconds_per_view)))
 
 
 def phases(remaining_seconds: float, finish_seconds: float, quantization_share: float) -> Phases:

@@ -38,6 +38,9 @@ MIXED_SHARE, LEAST_MIXED_SECONDS = 0.1, 10.0
 JUDGED_SLOWNESS = 1.5
 # LiteRT runs int16x8 on its plain kernels, so many times slower than what XNNPACK runs.
 PLAIN_KERNELS = {"int16x8": 20}
+# Under this a run remembers how many views a second are made of copies of large photos and labelled; 0 where there
+# are no copies.
+COPIED = "views of copies per second"
 
 
 def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: float, options: Options) -> ViewSpec:
@@ -53,9 +56,12 @@ def decided_views(run: Checkpoints, teacher: Teacher, dataset: Dataset, rate: fl
         "mirrored views",
         lambda: mirroring_is_harmless(teacher, dataset.validation) if asked.mirrored is None else asked.mirrored,
     )
-    count = run.recall(
-        "views", lambda: asked.count or affordable_views(options.budget_seconds, len(dataset.train), rate)
-    )
+
+    def affordable() -> int:
+        images, copied = len(dataset.train), run.recall(COPIED, float)
+        return affordable_views(options.budget_seconds, images, copied or rate, images / rate if copied else 0.0)
+
+    count = run.recall("views", lambda: asked.count or affordable())
     return ViewSpec(count, teacher.input_size, options.recipe.seed, flip)
 
 
@@ -97,7 +103,11 @@ def warn_of_short_budget(
             return ""
         plan = plans[0]
         views = options.recipe.views.count or 1
-        labelling = views * len(dataset.train) / rate + _labelling_anew(options, dataset, views, rate)
+        copied = run.recall(COPIED, float)
+        labelling = views * len(dataset.train) / (copied or rate)
+        if copied:
+            labelling += len(dataset.train) / rate  # a copy takes about as long as a view of the photo
+        labelling += _labelling_anew(run, options, dataset, views, rate)
         finish = finish_estimate(plan, dataset, baselines, rate, [written.precision for written in options.formats])
         batch = min(plan.settings.batch_size, len(dataset.train))
         training = fewest_steps_seconds(batch, rate, max(_shares(plan, dataset, baselines)))
@@ -140,7 +150,7 @@ def planned_phases(
         precisions = [written.precision for written in options.formats]
         finish = finish_estimate(plan, dataset, baselines, rate, precisions)
         remaining = options.budget_seconds - run.clock.elapsed - SEARCH_SECONDS * len(plan.spares)
-        remaining -= _labelling_anew(options, dataset, run.recall("views", int), rate)
+        remaining -= _labelling_anew(run, options, dataset, run.recall("views", int), rate)
         # Where the number of steps is given, no time is promised.
         told = options.recipe.training.joint_steps or run.recall("short budget", str)
         if not told and is_spent(options.budget_seconds, remaining - finish):
@@ -166,13 +176,13 @@ def _nothing_left(run: Checkpoints, left: float, finish: float, options: Options
     )
 
 
-def _labelling_anew(options: Options, dataset: Dataset, views: int, rate: float) -> float:
+def _labelling_anew(run: Checkpoints, options: Options, dataset: Dataset, views: int, rate: float) -> float:
     """Seconds for what a jointly trained teacher has to do afterwards; 0 where it is fixed."""
     if options.recipe.teacher != "joint":
         return 0.0
     # What it has become labels all views anew, after it and what it was were run on the two other splits.
     judged = 2 * JUDGED_SLOWNESS * (len(dataset.validation) + len(dataset.test))
-    return (views * len(dataset.train) + judged) / rate
+    return views * len(dataset.train) / (run.recall(COPIED, float) or rate) + judged / rate
 
 
 def search_seconds(plan: Plan, options: Options) -> float:

@@ -143,13 +143,11 @@ def plan_families(planning: Planning) -> list[Plan]:
     plans: list[Plan] = []
     failures: list[tuple[MemberSource, L2CError]] = []
     for source in planning.sources():
-        try:
-            plans.append(planning.keep(source.kind, partial(plan_family, source, planning)))
-        except (InputError, ConversionError, TargetsUnmetError) as error:
-            if not isinstance(error, ConversionError) and error.code not in GIVES_NONE:
-                raise
-            progress.note(f"{source.words}: {error.what}")
-            failures.append((source, error))
+        came = _plan_or_why_none(planning, source, source.kind)
+        if isinstance(came, Plan):
+            plans.append(came)
+        else:
+            failures.append((source, came))
         enough = any(len(plan.specs) >= options.recipe.students for plan in plans)
         if enough and not trial_seconds(options.budget_seconds):
             break
@@ -178,16 +176,29 @@ def _nearest_plan(planning: Planning, failures: Sequence[tuple[MemberSource, L2C
             f"{error.what} What comes nearest is trained and written, and the run will end with exit code "
             f"{EXIT_TARGETS}. To have all bounds kept, {error.fix}"
         )
-        make = partial(plan_family, source, planning, nearest=True)
-        try:
-            # Not in the place of a plan that keeps the bounds: a run that goes on would take it for one.
-            return planning.keep(f"nearest-{source.kind}", make)
-        except (InputError, ConversionError, TargetsUnmetError) as other:
-            if not isinstance(other, ConversionError) and other.code not in GIVES_NONE:
-                raise
-            planning.progress.note(f"{source.words}: {other.what}")
-            failed = failed or other
+        # Not in the place of a plan that keeps the bounds: a run that goes on would take it for one.
+        came = _plan_or_why_none(planning, source, f"nearest-{source.kind}", nearest=True)
+        if isinstance(came, Plan):
+            return came
+        failed = failed or came
     raise failed or failures[0][1]
+
+
+def _plan_or_why_none(
+    planning: Planning, source: MemberSource, name: str, *, nearest: bool = False
+) -> Plan | L2CError:
+    """The plan of a source, kept by this name; where it gives no members here, why.
+
+    Raises:
+        InputError: what is wrong with the run.
+    """
+    try:
+        return planning.keep(name, partial(plan_family, source, planning, nearest=nearest))
+    except (InputError, ConversionError, TargetsUnmetError) as error:
+        if not isinstance(error, ConversionError) and error.code not in GIVES_NONE:
+            raise
+        planning.progress.note(f"{source.words}: {error.what}")
+        return error
 
 
 def _too_few(most: int, plan: Plan, students: int) -> str:

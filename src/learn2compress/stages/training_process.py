@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from learn2compress.core.cache import cache_folder
 from learn2compress.core.errors import L2CError
 from learn2compress.core.options import Options
 from learn2compress.core.progress import Progress
@@ -46,7 +47,7 @@ def train(folder: Path, job: TrainingJob, progress: Progress) -> None:
     )
     spec = ViewSpec(**{**job.views, "size": tuple(job.views["size"])})
     soft = SoftLabels([Path(shard) for shard in job.shards], dataset.classes)
-    batches = LabelledViews(Views(dataset.train, spec), soft, plan.settings.batch_size, recipe.seed)
+    batches = LabelledViews(Views(dataset.train, spec, cache_folder()), soft, plan.settings.batch_size, recipe.seed)
     use_all_devices(batches.batch_size, progress)
     training = Training(folder, options, progress, lambda: _say(kept=True))
     # Loading Keras and the data again is part of the time that this was given.

@@ -9,15 +9,13 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from learn2compress.core.cache import LOCK, trim, used
+from learn2compress.core.cache import alone, trim, used
 from learn2compress.core.chunks import at_once
 from learn2compress.core.dataset import ImageSplit, Predictor, Probabilities
 from learn2compress.core.errors import InputError
@@ -26,6 +24,10 @@ from learn2compress.core.whole_files import naming, write_whole
 from learn2compress.train.views import Views
 
 FORMAT = 2
+# Two runs on one teacher: the second finds the labels there.
+_WAITING = (
+    "another run is labelling the same images with the same teacher: waiting until it is done, to take its labels"
+)
 # With many classes nearly all of the teacher's probability sits in a few of them.
 LARGEST_FULL = 64
 TOP_K = 32
@@ -162,28 +164,10 @@ def soft_labels(
     """
     folder = cache / _key(teacher, views, classes)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder, progress):
+    with alone(folder, progress, _WAITING):
         used(folder)
         trim(cache)
         return _soft_labels(folder, teacher, views, classes, progress)
-
-
-@contextmanager
-def _alone(folder: Path, progress: Progress) -> Iterator[None]:
-    """Two runs on one teacher: the second waits, which it says, and finds the labels there."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.note(
-            "another run is labelling the same images with the same teacher: waiting until it is done, to take its "
-            "labels"
-        )
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _refuse_broken(probabilities: Probabilities, indices: NDArray[np.int64], split: ImageSplit) -> None:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from PIL import Image
 from learn2compress.core.cores import usable_cores
 from learn2compress.core.dataset import Images, ImageSplit
 from learn2compress.core.framing import SQUEEZE
+from learn2compress.train.copies import copies_of
 
 # Below this size objects fill the frame: shifting keeps them whole, cropping would not.
 LARGEST_SHIFTED = 64
@@ -77,15 +80,26 @@ class Views:
     In-memory images of up to 64 px at the right size are reflected at the border and shifted by up to an eighth;
     all others are cropped at random (area 35-100 %, aspect 3:4 to 4:3) and resized. Of images that are squeezed into
     the input's shape it is the squeezed image that is cropped so: what is cut out is squeezed as much as the whole.
-    JPEGs on disk are decoded no larger than a view needs; which part of the image it shows does not depend on that.
+    JPEGs on disk are decoded no larger than a view needs; which part of the image it shows does not depend on that,
+    nor on whether it is cut from a copy.
+
+    Args:
+        split: the images.
+        spec: what determines the views.
+        cache: a folder. With it, views of large images are cut from copies that are kept there (see `copies_of`),
+            made when they are needed, or all at once before by `copies.make`. None: from the images themselves.
+
+    Attributes:
+        copies: of the large images; None where there are none, or no folder for them.
     """
 
-    def __init__(self, split: ImageSplit, spec: ViewSpec) -> None:
+    def __init__(self, split: ImageSplit, spec: ViewSpec, cache: Path | None = None) -> None:
         self.split, self.spec = split, spec
         stacked = split.stacked
         self._sizes = split.sizes
         right_size = stacked is not None and stacked.shape[1:3] == spec.size
         self.shifts = right_size and max(spec.size) <= LARGEST_SHIFTED
+        self.copies = None if cache is None else copies_of(split, self._needed(), cache)
         self._pool = ThreadPoolExecutor(usable_cores())
         # Of a million images those of all views would be half a gigabyte; an epoch shows one view.
         self._randoms = lru_cache(VIEWS_AT_HAND)(partial(_drawn, spec.seed, len(split)))
@@ -105,6 +119,8 @@ class Views:
                 kind["framing"] = SQUEEZE
             if self.split.stacked is None:
                 kind["left to scale"] = LEFT_TO_SCALE
+            if self.copies is not None:
+                kind["copies"] = self.copies.recipe
         spec = self.spec
         return {"size": spec.size, "seed": spec.seed, "flip": spec.flip, **kind}
 
@@ -166,8 +182,10 @@ class Views:
     def _cropped(self, index: int, randoms: NDArray[np.float64], mirrored: bool) -> Images:
         height, width = map(int, self._sizes[index])
         left, top, right, bottom = self._box(height, width, randoms)
-        image = self.split.image(index, self._least_side(height, width, right - left, bottom - top))
-        # Of a photo that was decoded at a part of its size, the same region: 1 else.
+        # Of a copy too the size of the image itself tells what is cut out.
+        source = self.split if self.copies is None else self.copies
+        image = source.image(index, self._least_side(height, width, right - left, bottom - top))
+        # Of a photo that was decoded at a part of its size, or its copy, the same region: 1 else.
         down, across = image.shape[0] / height, image.shape[1] / width
         box = (
             left * across,
@@ -179,17 +197,27 @@ class Views:
         result: Images = np.asarray(picture)
         return result[:, ::-1] if mirrored else result
 
-    def _box(self, height: int, width: int, randoms: NDArray[np.float64]) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of a crop, in pixels of an image of this size."""
+    def _box(self, height: Any, width: Any, randoms: NDArray[np.float64]) -> tuple[Any, Any, Any, Any]:
+        """(left, top, right, bottom) of a crop, in pixels of an image of this size; arrays where sizes are."""
         low, high = CROP_AREA
         area = (low + (high - low) * randoms[0]) * height * width
         aspect = np.exp(np.log(CROP_ASPECT[0]) + randoms[1] * np.log(CROP_ASPECT[1] / CROP_ASPECT[0]))
         if self.split.framing == SQUEEZE:
             aspect *= width / height
-        crop_w = min(width, np.sqrt(area * aspect))
-        crop_h = min(height, np.sqrt(area / aspect))
+        crop_w = np.minimum(width, np.sqrt(area * aspect))
+        crop_h = np.minimum(height, np.sqrt(area / aspect))
         left, top = randoms[2] * (width - crop_w), randoms[3] * (height - crop_h)
         return left, top, left + crop_w, top + crop_h
+
+    def _needed(self) -> NDArray[np.float64]:
+        """Pixels that the shorter side of each image needs for its smallest crop to have as many as a view."""
+        to_spare = []
+        heights, widths = self._sizes.T
+        for aspect in (0, 1):  # the narrowest crop and the flattest
+            left, top, right, bottom = self._box(heights, widths, np.array([0, aspect, 0, 0]))
+            to_spare += [(bottom - top) / self.spec.size[0], (right - left) / self.spec.size[1]]
+        needed: NDArray[np.float64] = self._sizes.min(axis=1) / np.min(to_spare, axis=0)
+        return needed
 
     def _least_side(self, height: int, width: int, crop_w: float, crop_h: float) -> int:
         """Pixels that the shorter side of an image of this size needs for a crop of it to be scaled down well."""
