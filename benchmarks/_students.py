@@ -71,11 +71,11 @@ def material(images: int | None) -> Material:
 
 
 def trained(
-    material: Material, specs: list[MemberSpec], batches: LabelledViews, epochs: float, **changes: Any
+    material: Material, specs: list[MemberSpec], batches: LabelledViews, epochs: float, seed: int = 0, **changes: Any
 ) -> tuple[list[keras.Model], Trained, float]:
     """Members after so many epochs; what the training was; and seconds with all that goes before the first step."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     settings: TrainingSettings = replace(SETTINGS["students"].here(), **changes)
     steps = round(epochs * len(batches))
     fixed: Callable[[float, float, int], int] = lambda *_: steps  # noqa: E731

@@ -1,11 +1,12 @@
 """What joint training costs, and what it does to accuracy: CIFAR-10, students of ResNet-56, equal steps for all.
 
-    python benchmarks/joint.py [--epochs 4] [--counts 3 5] [--rounds 12] [--time-alone]
+    python benchmarks/joint.py [--epochs 4] [--seed 0] [--counts 3 5] [--rounds 12] [--time-alone]
 
 (a) the widest member alone, (b) each narrower one alone, (c) all jointly, as a run does it. Steps are timed in turns
 (a, c, a, c, ...), so that the ratio holds on a busy machine; `results/joint_time.json` has them by host.
 Accuracy, in `results/joint.json`, is that of the float members on the 10,000 test images: its standard error is 0.3
-points. `--time-alone` leaves it at the time of a step, and `joint.json` as it is.
+points. Each number of members, of epochs and each seed has a place of its own there. `--time-alone` leaves it at the
+time of a step, and `joint.json` as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import learn2compress  # noqa: F401  # isort: skip  (before Keras: it sets what TensorFlow reads once)
 
 import argparse
-import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from _harness import HERE, host_words, write_part
+from _harness import host_words, write_part
 from _students import SIZE, Material, material, timed, trained
 from rich.console import Console
 from rich.table import Table
@@ -114,7 +114,7 @@ def keep_times(made: Material, seconds: dict[int, tuple[float, float]], rounds: 
 
 def alone(made: Material, spec: MemberSpec, batches: LabelledViews, epochs: float) -> dict[str, Any]:
     """A member trained by itself."""
-    (member,), summary, _ = trained(made, [spec], batches, epochs)
+    (member,), summary, _ = trained(made, [spec], batches, epochs, batches.seed)
     found = {"accuracy": made.accuracy(member), "seconds": summary.seconds}
     print("alone", spec.channels, spec.blocks, found, flush=True)
     return found
@@ -130,7 +130,7 @@ def compare(
 ) -> dict[str, Any]:
     """A family trained jointly, beside each of its members `alone` (`singles`)."""
     widest_alone, jointly = seconds
-    members, summary, _ = trained(made, specs, batches, epochs)
+    members, summary, _ = trained(made, specs, batches, epochs, batches.seed)
     accuracies = [made.accuracy(member) for member in members]
     own = {
         "accuracies": accuracies,
@@ -159,6 +159,7 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=float, default=4.0)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of images")
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5])
     parser.add_argument("--rounds", type=int, default=12, help="of timed steps")
     parser.add_argument("--time-alone", action="store_true", help="train nothing, and leave joint.json as it is")
@@ -168,7 +169,7 @@ def main() -> None:
     views = Views(made.dataset.train, ViewSpec(2, SIZE, 0, True))
     with tempfile.TemporaryDirectory() as cache:
         soft, _ = soft_labels(made.teacher, views, made.dataset.classes, Path(cache), SILENT)
-        batches = LabelledViews(views, soft, SETTINGS["students"].batch_size, 0)
+        batches = LabelledViews(views, soft, SETTINGS["students"].batch_size, arguments.seed)
         seconds = step_seconds(made, arguments.counts, batches, arguments.rounds)
         keep_times(made, seconds, arguments.rounds)
         if arguments.time_alone:
@@ -176,40 +177,34 @@ def main() -> None:
         families = {count: made.specs(count) for count in arguments.counts}
         shapes = {(spec.channels, spec.blocks): spec for specs in families.values() for spec in specs}
         singles = {shape: alone(made, spec, batches, arguments.epochs) for shape, spec in shapes.items()}
-        rows = [
-            compare(
-                made,
-                specs,
-                [singles[spec.channels, spec.blocks] for spec in specs],
-                seconds[count],
-                batches,
-                arguments.epochs,
+        how = f"--epochs {arguments.epochs:g} --seed {arguments.seed}"
+        for count, specs in families.items():
+            own = [singles[spec.channels, spec.blocks] for spec in specs]
+            row = compare(made, specs, own, seconds[count], batches, arguments.epochs)
+            part = {
+                "command": f"python benchmarks/joint.py --counts {count} {how}",
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "training_images": len(made.dataset.train),
+                "epochs": arguments.epochs,
+                "seed": arguments.seed,
+                "environment": environment().model_dump(),
+                **row,
+            }
+            parts = write_part(
+                "joint", "families", f"{count} members, {arguments.epochs:g} epochs, seed {arguments.seed}", part
             )
-            for count, specs in families.items()
-        ]
-    result = {
-        "benchmark": "joint",
-        "command": f"python benchmarks/joint.py --epochs {arguments.epochs:g}",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training_images": len(made.dataset.train),
-        "epochs": arguments.epochs,
-        "seed": 0,
-        "environment": environment().model_dump(),
-        "rows": rows,
-    }
-    (HERE / "results" / "joint.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    shown = Table("members", "case", "time of a step", "float accuracy of each, %", "mean, %", "largest loss, points")
-    for row in rows:
+    shown = Table("family", "case", "time of a step", "float accuracy of each, %", "mean, %", "largest loss, points")
+    for name, part in parts.items():
         shown.add_row(
-            str(row["members"]),
+            name,
             "each alone",
             "1.00 (widest)",
-            *summary([one["accuracy"] for one in row["alone"]]),
+            *summary([one["accuracy"] for one in part["alone"]]),
             "",
         )
-        own = row["jointly"]
-        loss = f"{100 * own['most_lost']:.2f}"
-        shown.add_row("", "jointly", f"{own['step_ratio']:.2f}", *summary(own["accuracies"]), loss)
+        jointly = part["jointly"]
+        loss = f"{100 * jointly['most_lost']:.2f}"
+        shown.add_row("", "jointly", f"{jointly['step_ratio']:.2f}", *summary(jointly["accuracies"]), loss)
     Console().print(shown)
 
 
