@@ -13,7 +13,9 @@ import pytest
 
 from learn2compress.core.checkpoints import Checkpoints
 from learn2compress.core.errors import InputError
+from learn2compress.core.folder import run_folder
 from learn2compress.core.progress import SILENT
+from learn2compress.core.recipe import Recipe
 from learn2compress.core.whole_files import write_whole
 from learn2compress.stages.failures import legible_failures
 from learn2compress.train.checkpoint import Reached, TrainingCheckpoint
@@ -51,7 +53,6 @@ def test_so_is_the_folder_of_a_plan(
     bright: Callable[[int], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from learn2compress.core.options import Options
-    from learn2compress.core.recipe import Recipe
     from learn2compress.stages import saved
     from learn2compress.stages.planning import Planning, plan_families
     from learn2compress.tasks import IMAGE_CLASSIFICATION
@@ -75,3 +76,19 @@ def test_so_is_the_folder_of_a_plan(
     # What is there of it is no plan.
     (found,) = saved.recalled_plans(Checkpoints(tmp_path), "planned", lambda: plans)
     assert found.specs == plans[0].specs
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, "disk.full"), (errno.EDQUOT, "disk.full"), (errno.EROFS, "out.not_writable")]
+)
+def test_a_full_disk_is_no_reason_for_another_folder_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    def refused(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    folder, asked = tmp_path / "family", Recipe(model="/teacher.keras", data="/photos")
+    monkeypatch.setattr(Path, "touch", refused)
+    with pytest.raises(InputError) as caught, legible_failures(folder), run_folder(folder, asked):
+        pass
+    assert caught.value.code == code

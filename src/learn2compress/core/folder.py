@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -103,6 +104,8 @@ def run_folder(
         work.mkdir(parents=True, exist_ok=True)
         (work / _MARK).touch()
     except OSError as error:  # what `os.access` can't foresee: another user's disk, a folder of the network
+        if error.errno in (ENOSPC, EDQUOT):  # another folder on the same disk would not help
+            raise
         raise not_writable(folder, error.strerror) from error
     lock = FileLock(work / _LOCK)
     try:

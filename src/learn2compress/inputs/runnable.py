@@ -207,7 +207,7 @@ def _size_of(dataset: Dataset | None, name: str, progress: Progress) -> tuple[in
             f"{name} takes images of any size, and nothing says which.",
             "give the data too (--data), or --input-size, such as 224.",
         )
-    some = {dataset.train.image(i).shape for i in range(min(8, len(dataset.train)))}
+    some = {tuple(size) for size in dataset.train.sizes[:8].tolist()}
     height, width = dataset.image_size
     size = (height, width) if len(some) == 1 else (min(height, width),) * 2
     if max(size) > LARGEST_TAKEN_OVER:
