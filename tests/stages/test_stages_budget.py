@@ -168,6 +168,19 @@ class Photos:
             self.now += seconds
 
 
+class SlowTeacher:
+    """Takes a hundredth of a second for an image, on the photos' clock."""
+
+    input_size, fingerprint, given_file = (32, 32), "", None
+
+    def __init__(self, photos: Photos) -> None:
+        self._photos = photos
+
+    def predict(self, images: Any) -> Any:
+        self._photos.take(0.01 * len(images))
+        return np.zeros((len(images), 2), np.float32)
+
+
 @pytest.mark.parametrize(
     ("kinds", "asked", "seconds"),
     [
@@ -190,17 +203,10 @@ def test_what_labelling_takes_is_timed_with_decoding(
 
     photos = Photos(0.03)
 
-    class Teacher:
-        input_size, fingerprint, given_file = (32, 32), "", None
-
-        def predict(self, images: Any) -> Any:
-            photos.take(0.01 * len(images))
-            return np.zeros((len(images), 2), np.float32)
-
     monkeypatch.setattr(labelling, "perf_counter", lambda: photos.now)
     dataset: Any = SimpleNamespace(train=photos, validation=photos)
     plans: Any = [SimpleNamespace(kind=kind) for kind in kinds]
-    teacher: Any = Teacher()
+    teacher: Any = SlowTeacher(photos)
     options = Options.of(Recipe(**asked))
 
     def timed(of: Checkpoints) -> tuple[Any, float, str]:
@@ -231,16 +237,9 @@ def test_of_large_photos_both_are_timed_what_they_take_and_what_their_copies_do(
     monkeypatch.setenv("L2C_CACHE", str(tmp_path / "cache"))
     photos = Photos(0.03, side=1000)
 
-    class Teacher:
-        input_size, fingerprint, given_file = (32, 32), "", None
-
-        def predict(self, images: Any) -> Any:
-            photos.take(0.01 * len(images))
-            return np.zeros((len(images), 2), np.float32)
-
     monkeypatch.setattr(labelling, "perf_counter", lambda: photos.now)
     dataset: Any = SimpleNamespace(train=photos, validation=photos)
-    teacher: Any = Teacher()
+    teacher: Any = SlowTeacher(photos)
     plans: Any = [SimpleNamespace(kind=kind) for kind in kinds]
     options = Options.of(Recipe(budget="205s", views=ViewsRecipe(mirrored=True)))
     _, rate, _ = labelling.timed_labeller(run, teacher, [], plans, dataset, options)
